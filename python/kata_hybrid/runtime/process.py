@@ -1,0 +1,202 @@
+"""One process in a container: its init process, or one started by ``exec``.
+
+The process's pidfd lives in a ``_core.Child``, which keeps the exit status for ever: any number of
+threads may wait, all get the same answer, and none of them holds a lock that another call needs.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal as _signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kata_hybrid.errors import ConfigError, SignalError
+from kata_hybrid.runtime import orphans
+from kata_hybrid.runtime.console import set_window_size
+
+if TYPE_CHECKING:
+    from kata_hybrid import _core
+    from kata_hybrid.runtime.stdio import OpenedStdio
+    from kata_hybrid.runtime.streams import Stream
+
+UNKNOWN_STATUS: Final = (-1, -1)
+"""What ``_core`` gives for a process that was not our child and whose status the kernel has dropped."""
+END_OF_INPUT: Final = b"\x04"
+"""VEOF of a terminal in its default setting."""
+
+
+@dataclass(frozen=True)
+class ExitStatus:
+    """How a process ended: by itself with ``code``, or by ``signal`` (then ``code`` is 0).
+
+    Both are -1 when another process was its parent and took the status.
+    """
+
+    code: int = 0
+    signal: int = 0
+
+    @property
+    def status(self) -> int:
+        """One number as shells give it: the code, or 128 plus the signal; 255 when unknown."""
+        if self.signal > 0:
+            return 128 + self.signal
+        return 255 if self.signal < 0 else self.code
+
+    @property
+    def known(self) -> bool:
+        return self.signal >= 0
+
+
+def parse_signal(signal: str | int) -> int:
+    """A number (0 asks whether the process is there), or a name with or without ``SIG``, in any case.
+
+    Raises:
+        ConfigError: no such signal.
+    """
+    if isinstance(signal, int):
+        if 0 <= signal <= _signal.SIGRTMAX:
+            return int(signal)
+        raise ConfigError("", f"unknown signal {signal}")
+    text = signal.strip().upper()
+    if text.isdecimal():
+        return parse_signal(int(text))
+    number = _SIGNALS.get(text.removeprefix("SIG"))
+    if number is None:
+        number = _realtime(text.removeprefix("SIG"))
+    if number is None:
+        raise ConfigError("", f'unknown signal "{signal}"')
+    return number
+
+
+_SIGNALS: Final = {s.name.removeprefix("SIG"): int(s) for s in _signal.Signals} | {
+    "IOT": int(_signal.SIGABRT),
+    "POLL": int(_signal.SIGIO),
+    "CLD": int(_signal.SIGCHLD),
+}
+
+
+def _realtime(name: str) -> int | None:
+    for base, start in (("RTMIN+", int(_signal.SIGRTMIN)), ("RTMAX-", int(_signal.SIGRTMAX))):
+        if name.startswith(base) and name[len(base) :].isdecimal():
+            offset = int(name[len(base) :])
+            number = start + offset if base.endswith("+") else start - offset
+            if _signal.SIGRTMIN <= number <= _signal.SIGRTMAX:
+                return number
+    return None
+
+
+class Process:
+    """A process of a container.
+
+    Args:
+        child: its pidfd and status; None for a process that was already gone when it was looked for.
+        exec_id: its name in the container; the init process's is the container's id.
+        stdio: our ends of its fds 0-2, owned by this object.
+
+    Attributes:
+        stdin, stdout, stderr: None when the process has something else there. On a terminal all three
+            are one stream, its master.
+    """
+
+    def __init__(
+        self,
+        child: _core.Child | None,
+        *,
+        container_id: str,
+        exec_id: str,
+        pid: int = 0,
+        stdio: OpenedStdio | None = None,
+        terminal: bool = False,
+    ) -> None:
+        self.child = child
+        self.container_id = container_id
+        self.exec_id = exec_id
+        self.pid = child.pid if child is not None else pid
+        self.terminal = terminal
+        self.stdin: Stream | None = stdio.stdin if stdio else None
+        self.stdout: Stream | None = stdio.stdout if stdio else None
+        self.stderr: Stream | None = stdio.stderr if stdio else None
+        self._owned = False
+
+    def __repr__(self) -> str:
+        return f"Process({self.container_id}/{self.exec_id}, pid={self.pid})"
+
+    def wait(self, timeout: float | None = None) -> ExitStatus:
+        """The exit status, once there is one; kept, so that late callers get it too.
+
+        Args:
+            timeout: seconds; None waits for ever.
+
+        Raises:
+            TimeoutError: it still runs.
+        """
+        if self.child is None:
+            return ExitStatus(*UNKNOWN_STATUS)
+        status = self.child.wait(timeout)
+        if status is None:
+            raise TimeoutError(errno.ETIMEDOUT, f"process {self.exec_id} still runs")
+        return self._ended(status)
+
+    def poll(self) -> ExitStatus | None:
+        """The exit status, or None while it runs. Never blocks."""
+        if self.child is None:
+            return ExitStatus(*UNKNOWN_STATUS)
+        status = self.child.poll()
+        return None if status is None else self._ended(status)
+
+    def _ended(self, status: tuple[int, int]) -> ExitStatus:
+        if self._owned:
+            self._owned = False
+            orphans.disown(self.pid)
+        return ExitStatus(*status)
+
+    def own(self) -> None:
+        """This process is our child: nobody but this object waits for it."""
+        self._owned = True
+        orphans.own(self.pid)
+
+    def signal(self, signal: str | int) -> None:
+        """Send a signal through the pidfd, so that no reused pid can be hit.
+
+        Raises:
+            SignalError: ``errno`` ESRCH when the process has ended.
+            ConfigError: no such signal.
+        """
+        number = parse_signal(signal)
+        try:
+            if self.child is None or self.child.poll() is not None:
+                raise ProcessLookupError(errno.ESRCH, "process has ended")
+            self.child.send_signal(number)
+        except OSError as err:
+            raise SignalError(
+                f"send signal {number}",
+                errno=err.errno or errno.EIO,
+                container_id=self.container_id,
+                exec_id=self.exec_id,
+            ) from err
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the terminal's size in characters.
+
+        Raises:
+            ConfigError: the process has no terminal, or its master is not ours.
+        """
+        if not self.terminal or self.stdout is None:
+            raise ConfigError("", f"process {self.exec_id} has no terminal", container_id=self.container_id)
+        set_window_size(self.stdout.fileno(), rows=rows, columns=columns)
+
+    def close_stdin(self) -> None:
+        """Let the process read EOF. A terminal cannot be closed on one side: it gets Ctrl-D instead."""
+        if self.stdin is None or self.stdin.closed:
+            return
+        if self.terminal:
+            self.stdin.write(END_OF_INPUT, timeout=1.0)
+        else:
+            self.stdin.close()
+
+    def close_streams(self) -> None:
+        """Close our ends of all three. Idempotent."""
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
