@@ -1,0 +1,19 @@
+"""OCI configuration and host facts to a launch plan. Pure: only ``host_facts`` looks at the system."""
+
+from __future__ import annotations
+
+from .build import plan_create, plan_exec
+from .host import HostFacts, host_facts
+from .launch import CgroupJoin, CgroupMount, FdRequest, LaunchOptions, LaunchPlan
+
+__all__ = [
+    "CgroupJoin",
+    "CgroupMount",
+    "FdRequest",
+    "HostFacts",
+    "LaunchOptions",
+    "LaunchPlan",
+    "host_facts",
+    "plan_create",
+    "plan_exec",
+]

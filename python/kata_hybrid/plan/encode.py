@@ -1,0 +1,86 @@
+"""Steps to the bytes that kata-init reads. Knows no single step: a field's type decides its form.
+
+Form: ``KHP1``, u32 count, then for each step u8 opcode, u8 number of fields, fields. A field is a tag (0 i64,
+1 bytes, 2 list of bytes) and its value, little endian; bytes carry a NUL behind them that their length does
+not count, so that init can use them as C strings where they lie.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+from .steps import OPCODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .steps import Step
+
+MAGIC = b"KHP1"
+BINARY_FIELDS = frozenset({"data", "propagation", "groups", "bpf", "attr"})
+"""Bytes fields that are packed numbers, where a NUL byte is a value and not an error."""
+
+
+def encode(steps: Iterable[Step]) -> bytes:
+    """The plan as bytes.
+
+    Raises:
+        ConfigError: a text holds a NUL, or a number does not fit 64 bits.
+    """
+    body = bytearray()
+    count = 0
+    for step in steps:
+        count += 1
+        body += struct.pack("<BB", OPCODES[type(step)], len(step))
+        for name, value in zip(step._fields, step, strict=True):
+            _field(body, type(step).__name__, name, value)
+    return MAGIC + struct.pack("<I", count) + bytes(body)
+
+
+def _field(out: bytearray, step: str, name: str, value: object) -> None:
+    match value:
+        case int():
+            out += b"\x00" + _number(value, f"{step}.{name}")
+        case str() | bytes():
+            out += b"\x01"
+            _blob(out, value, f"{step}.{name}")
+        case tuple():
+            out += b"\x02" + struct.pack("<I", len(value))
+            for item in value:
+                _blob(out, item, f"{step}.{name}")
+        case _:
+            raise TypeError(f"{step}.{name}: {type(value).__name__} has no encoding")
+
+
+def _number(value: int, where: str) -> bytes:
+    if not -(1 << 63) <= value < 1 << 64:
+        raise ConfigError(where, f"{value} does not fit 64 bits")
+    return (value & (1 << 64) - 1).to_bytes(8, "little")
+
+
+def _blob(out: bytearray, value: str | bytes, where: str) -> None:
+    if isinstance(value, str):
+        data = text_bytes(value, where)
+    elif b"\0" in value and where.rpartition(".")[2] not in BINARY_FIELDS:
+        raise ConfigError(where, "contains a NUL byte")
+    else:
+        data = value
+    out += struct.pack("<I", len(data))
+    out += data
+    out += b"\0"
+
+
+def text_bytes(text: str, where: str) -> bytes:
+    """Text as the kernel takes it: utf-8, undecodable bytes as they were read, no NUL.
+
+    Raises:
+        ConfigError: a NUL, or a lone surrogate that never was a byte.
+    """
+    if "\0" in text:
+        raise ConfigError(where, "contains a NUL byte")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ConfigError(where, "is not text that can be encoded") from None

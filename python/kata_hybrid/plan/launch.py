@@ -1,0 +1,97 @@
+"""What goes into a plan and what comes out, as frozen types. No decisions here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from .encode import encode
+
+if TYPE_CHECKING:
+    from .steps import Step
+
+FdRequest: TypeAlias = str
+"""A file the launcher must open, by symbol: ``cgroup:<n>`` (the n-th file of the cgroup join), ``ns:<path>``
+(that namespace file, read-only), ``pidfd`` (of the container's init), ``fifo`` (O_PATH of the exec fifo),
+``console`` (a socket that takes the pty master)."""
+
+
+@dataclass(frozen=True)
+class CgroupMount:
+    """One v1 hierarchy as the ``cgroup`` mount type shows it.
+
+    Attributes:
+        name: directory below the mount, such as ``cpu,cpuacct`` or ``systemd``.
+        data: mount data that selects the hierarchy, such as ``cpu,cpuacct`` or ``none,name=systemd``.
+        source: host path of the container's own cgroup there.
+        links: other names of the same hierarchy, such as ``("cpu", "cpuacct")``.
+    """
+
+    name: str
+    data: str
+    source: str
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CgroupJoin:
+    """How init gets into its cgroup: ``tasks`` v1 files to write to; on v2 it is born there."""
+
+    tasks: int = 0
+    mode: Literal["v1", "v2"] = "v1"
+    mounts: tuple[CgroupMount, ...] = ()
+    own_path: str = "/sys/fs/cgroup"  # v2: host path of the container's cgroup
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    """What the caller decides about one launch, beside its configuration.
+
+    Attributes:
+        container_id: names the session keyring and stands in hook states.
+        bundle: absolute; relative bind sources start here.
+        fifo: create: wait at the exec fifo before ``execve``.
+        preserve_fds: how many descriptors from 3 on the process keeps.
+        home: HOME when the configuration has none.
+        no_pivot: MS_MOVE and chroot in place of pivot_root (a rootfs on the initramfs).
+        no_new_keyring: stay in the caller's session keyring.
+        setgroups: False when the user namespace forbids setgroups (rootless).
+        init_pid: exec without pidfd setns: whose ``/proc/<pid>/ns`` is entered.
+    """
+
+    container_id: str = ""
+    bundle: str = "/"
+    fifo: bool = False
+    preserve_fds: int = 0
+    home: str = "/"
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+    setgroups: bool = True
+    init_pid: int = 0
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """Every decision of one launch.
+
+    Attributes:
+        steps: what init does, in order.
+        clone_flags: namespaces the first clone makes; 0 when a ``Fork`` step makes them.
+        fds: files to open, in the order that the steps' ``fd`` fields count.
+        user_maps: (uid_map, gid_map) texts to write at the USERMAP point, or None.
+        preserve_fds: descriptors from 3 on that stay open.
+    """
+
+    steps: tuple[Step, ...]
+    clone_flags: int = 0
+    fds: tuple[FdRequest, ...] = ()
+    user_maps: tuple[str, str] | None = None
+    preserve_fds: int = 0
+
+    def encode(self) -> bytes:
+        """The bytes for ``_core.spawn``.
+
+        Raises:
+            ConfigError: a text holds a NUL.
+        """
+        return encode(self.steps)
