@@ -1,0 +1,267 @@
+"""Creating a container: a flat list of steps, each undone in reverse when a later one fails.
+
+Everything that can be wrong in the configuration is found before anything is touched. From ``reserve`` on
+the state directory's lock is held, and the sidecar names the cgroups before they exist, so that whoever
+comes after a ``kill -9`` in the middle knows what to remove.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kata_hybrid import cgroups, state
+from kata_hybrid.errors import ConfigError
+from kata_hybrid.oci import load_spec, validate_spec
+from kata_hybrid.oci.config import NamespaceType
+from kata_hybrid.plan import LaunchOptions, host_facts, plan_create, steps
+from kata_hybrid.runtime.console import Console
+from kata_hybrid.runtime.execute import kill_and_reap
+from kata_hybrid.runtime.fifo import make_fifo
+from kata_hybrid.runtime.home import home_of
+from kata_hybrid.runtime.hooks import run_hooks
+from kata_hybrid.runtime.join import cgroup_join
+from kata_hybrid.runtime.launch import FdSources, LaunchRequest, launch
+from kata_hybrid.runtime.pidfile import write_pid_file
+from kata_hybrid.runtime.status import ContainerState, Status
+from kata_hybrid.runtime.stdio import Stdio
+from kata_hybrid.runtime.undo import Undo
+
+if TYPE_CHECKING:
+    from kata_hybrid import _core
+    from kata_hybrid.cgroups import Manager
+    from kata_hybrid.oci.config import Spec
+    from kata_hybrid.plan import LaunchPlan
+    from kata_hybrid.runtime.stdio import OpenedStdio
+    from kata_hybrid.state import StateDir, StateDocument, Store
+
+
+@dataclass(frozen=True)
+class CreateOptions:
+    """What the caller of ``create`` and ``run`` chooses beside the configuration.
+
+    Attributes:
+        console_socket: a listening unix socket that gets the terminal's master; None keeps it here.
+        pid_file: written last, whole or not at all.
+        no_pivot: MS_MOVE and chroot in place of pivot_root.
+        no_new_keyring: stay in the caller's session keyring.
+        preserve_fds: how many of our descriptors from 3 on the process gets.
+    """
+
+    stdio: Stdio = Stdio.inherit()
+    console_socket: str | None = None
+    pid_file: str | None = None
+    no_pivot: bool = False
+    no_new_keyring: bool = True
+    preserve_fds: int = 0
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What is decided before anything is touched."""
+
+    container_id: str
+    spec: Spec
+    bundle: str
+    rootfs: str
+    manager: Manager
+    plan: LaunchPlan
+    options: CreateOptions
+    fifo: bool
+
+
+@dataclass
+class Created:
+    """What ``create`` leaves behind, for the ``Container`` object."""
+
+    directory: StateDir
+    document: StateDocument
+    manager: Manager
+    child: _core.Child
+    stdio: OpenedStdio
+
+
+def read_spec(bundle: str | None, spec: Spec | None) -> tuple[str, Spec]:
+    """The bundle's absolute path and the configuration; ``spec`` wins over the bundle's file.
+
+    Raises:
+        ConfigError: neither is given, or the file is wrong.
+    """
+    if bundle is None and spec is None:
+        raise ConfigError("", "a bundle or a spec is needed")
+    where = os.path.abspath(bundle if bundle is not None else ".")
+    return where, spec if spec is not None else load_spec(where)
+
+
+def draw(container_id: str, *, bundle: str, spec: Spec, options: CreateOptions, fifo: bool) -> Blueprint:
+    """Validate and plan. Touches nothing.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+    """
+    validate_spec(spec, container_id=container_id)
+    if spec.process is None:
+        raise ConfigError("process", "must be set to create a container", container_id=container_id)
+    if options.console_socket is not None and not spec.process.terminal:
+        raise ConfigError("process.terminal", "a console socket needs a terminal", container_id=container_id)
+    _check_preserved(options.preserve_fds, container_id)
+    rootfs = os.path.realpath(os.path.join(bundle, spec.root.path if spec.root else "/"))
+    layout = cgroups.detect()
+    manager = cgroups.make_manager(layout, spec.linux.cgroups_path, container_id)
+    plan = plan_create(
+        spec,
+        rootfs=rootfs,
+        facts=host_facts(),
+        cgroup=cgroup_join(layout, manager),
+        options=LaunchOptions(
+            container_id=container_id,
+            bundle=bundle,
+            fifo=fifo,
+            preserve_fds=options.preserve_fds,
+            home=home_of(spec.process, rootfs),
+            no_pivot=options.no_pivot,
+            no_new_keyring=options.no_new_keyring,
+        ),
+    )
+    plan.encode()
+    return Blueprint(container_id, spec, bundle, rootfs, manager, plan, options, fifo)
+
+
+def build(store: Store, drawn: Blueprint) -> Created:
+    """Make the container of a blueprint; on failure nothing of it is left.
+
+    Raises:
+        ContainerExists: the id is taken.
+        LaunchError, HookError, CgroupError: a step failed.
+    """
+    with ExitStack() as borrowed, Undo() as undo:
+        return _Builder(drawn, undo, borrowed).run(store)
+
+
+class _Builder:
+    """One ``create`` under way.
+
+    Args:
+        undo: what to take back, in reverse, if a later step fails.
+        borrowed: what is closed in any case, after the undoing: the lock, sockets, the child's ends.
+    """
+
+    def __init__(self, drawn: Blueprint, undo: Undo, borrowed: ExitStack) -> None:
+        self._drawn = drawn
+        self._undo = undo
+        self._borrowed = borrowed
+        self._console: Console | None = None
+        self._document: StateDocument | None = None
+
+    def run(self, store: Store) -> Created:
+        drawn = self._drawn
+        terminal = drawn.spec.process is not None and drawn.spec.process.terminal
+        if terminal:
+            self._console = Console(self._borrowed, drawn.options.console_socket)
+        directory = self._reserve(store)
+        self._make_cgroup()
+        stdio = drawn.options.stdio.open(self._borrowed, self._undo, terminal=terminal)
+        child = self._launch(directory, stdio)
+        self._take_master(stdio)
+        if drawn.options.pid_file is not None:
+            write_pid_file(drawn.options.pid_file, child.pid)
+        assert self._document is not None  # noqa: S101 - launch() has been through SYNC_READY
+        self._undo.pop_all()
+        return Created(directory, self._document, drawn.manager, child, stdio)
+
+    def _reserve(self, store: Store) -> StateDir:
+        directory = store.reserve(self._drawn.container_id)
+        self._undo.add(directory.remove)
+        self._borrowed.enter_context(directory.lock())
+        write_sidecar(directory, self._drawn)
+        if self._drawn.fifo:
+            uid, gid = host_root(self._drawn.spec)
+            make_fifo(directory.fifo_path, uid=uid, gid=gid)
+        return directory
+
+    def _make_cgroup(self) -> None:
+        self._undo.add(self._drawn.manager.delete)
+        self._drawn.manager.create()
+
+    def _launch(self, directory: StateDir, stdio: OpenedStdio) -> _core.Child:
+        drawn = self._drawn
+        join = drawn.manager.open_join()
+        self._borrowed.callback(join.close)
+        request = LaunchRequest(
+            plan=drawn.plan,
+            sources=FdSources(
+                tasks=join.tasks,
+                cgroup_fd=join.cgroup_fd,
+                fifo_path=directory.fifo_path,
+                console_fd=self._console.child_fd if self._console else -1,
+            ),
+            stdio=stdio.child,
+            container_id=drawn.container_id,
+            actions={
+                steps.SYNC_HOOKS: self._limits_and_hooks,
+                steps.SYNC_READY: lambda pid: self._write_document(directory, pid),
+            },
+        )
+        child = launch(request)
+        self._undo.add(kill_and_reap, child)
+        return child
+
+    def _limits_and_hooks(self, pid: int) -> None:
+        spec = self._drawn.spec
+        if spec.linux.resources is not None:
+            self._drawn.manager.apply(spec.linux.resources)
+        state_now = hook_state(self._drawn, pid)
+        run_hooks("prestart", spec.hooks.prestart, state_now)
+        run_hooks("createRuntime", spec.hooks.create_runtime, state_now)
+
+    def _write_document(self, directory: StateDir, pid: int) -> None:
+        drawn = self._drawn
+        self._document = build_document_of(drawn, pid)
+        directory.write(self._document)
+
+    def _take_master(self, stdio: OpenedStdio) -> None:
+        if self._console is None:
+            return
+        master_fd = self._console.receive()
+        if master_fd is not None:
+            self._undo.callback(stdio.use_master(master_fd).close)
+
+
+def hook_state(drawn: Blueprint, pid: int) -> ContainerState:
+    """What hooks see while the container is being made."""
+    return ContainerState(
+        oci_version=drawn.spec.oci_version,
+        id=drawn.container_id,
+        pid=pid,
+        status=Status.CREATING,
+        bundle=drawn.bundle,
+        rootfs=drawn.rootfs,
+        created="",
+        annotations=drawn.spec.annotations,
+    )
+
+
+def host_root(spec: Spec) -> tuple[int, int]:
+    """Uid and gid on the host of the container's root."""
+    if not any(ns.type is NamespaceType.USER for ns in spec.linux.namespaces):
+        return (os.geteuid(), os.getegid())
+    uids = (m.host_id for m in spec.linux.uid_mappings if m.container_id == 0)
+    gids = (m.host_id for m in spec.linux.gid_mappings if m.container_id == 0)
+    return next(uids, os.geteuid()), next(gids, os.getegid())
+
+
+def now() -> str:
+    """RFC 3339 in UTC with nine digits' room, trailing zeros trimmed, as Go prints it."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
+
+
+def _check_preserved(count: int, container_id: str) -> None:
+    for fd in range(3, 3 + count):
+        try:
+            os.fstat(fd)
+        except OSError:
+            problem = f"unable to stat preserved-fd {fd} (of {count}): no such descriptor"
+            raise ConfigError("", problem, container_id=container_id) from None

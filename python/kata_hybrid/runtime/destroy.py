@@ -1,0 +1,55 @@
+"""Ending every process of a container, and removing what a killed runtime left half made."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+from kata_hybrid.errors import ContainerNotStopped
+
+if TYPE_CHECKING:
+    from kata_hybrid.cgroups import Manager
+    from kata_hybrid.runtime.process import Process
+
+KILL_TIMEOUT_SECONDS: Final = 10.0
+"""As long as runc waits (100 times 100 ms)."""
+LOOK_AGAIN_SECONDS: Final = 0.1
+
+
+def kill_everything(manager: Manager, init: Process | None) -> None:
+    """SIGKILL the init process and all of the container's cgroups, thawed, until nobody is left.
+
+    Raises:
+        ContainerNotStopped: something will not die, for example in an uninterruptible sleep.
+    """
+    deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
+    pause = 0.001
+    while True:
+        alive = init is not None and init.poll() is None
+        left = manager.pids()
+        if not alive and not left:
+            return
+        if time.monotonic() > deadline:
+            who = f"container init still running, pids {left[:5]}"
+            raise ContainerNotStopped(
+                who, status="running", verb="delete", container_id=init.container_id if init else None
+            )
+        _kill_once(manager, init if alive else None)
+        if init is not None and init.child is not None and alive:
+            init.child.wait(LOOK_AGAIN_SECONDS)
+        else:
+            time.sleep(pause)
+            pause = min(pause * 2, LOOK_AGAIN_SECONDS)
+
+
+def _kill_once(manager: Manager, init: Process | None) -> None:
+    """Signal first, thaw after: a frozen process then wakes up only to die."""
+    if init is not None and init.child is not None:
+        try:
+            init.child.send_signal(signal.SIGKILL)
+        except ProcessLookupError:  # it died between the look and the signal
+            return
+    manager.kill_all(signal.SIGKILL)
+    if manager.is_frozen():
+        manager.thaw()

@@ -1,0 +1,237 @@
+"""Starting another process in a live container, and the table of those that were started.
+
+The new process enters the namespaces through the init's pidfd, so a reused pid cannot lead it elsewhere,
+and is in the container's cgroups before it has anything to lose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import signal
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kata_hybrid import cgroups
+from kata_hybrid.errors import ConfigError, ContainerNotRunning, ProcessExists
+from kata_hybrid.oci.config import Process as ProcessConfig
+from kata_hybrid.oci.config import User
+from kata_hybrid.plan import LaunchOptions, host_facts, plan_exec
+from kata_hybrid.runtime.console import Console
+from kata_hybrid.runtime.home import home_of
+from kata_hybrid.runtime.join import cgroup_join
+from kata_hybrid.runtime.launch import FdSources, LaunchRequest, launch
+from kata_hybrid.runtime.pidfile import write_pid_file
+from kata_hybrid.runtime.process import Process
+from kata_hybrid.runtime.undo import Undo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kata_hybrid import _core
+    from kata_hybrid.cgroups import Manager
+    from kata_hybrid.oci.config import Spec
+    from kata_hybrid.plan import LaunchPlan
+    from kata_hybrid.runtime.stdio import Stdio
+
+SETTLE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class ExecOptions:
+    """As ``CreateOptions``, for one exec."""
+
+    stdio: Stdio
+    console_socket: str | None = None
+    pid_file: str | None = None
+    preserve_fds: int = 0
+
+
+def process_of(
+    spec: Spec,
+    command: Sequence[str] | ProcessConfig,
+    *,
+    env: Sequence[str] | None = None,
+    cwd: str | None = None,
+    user: str | None = None,
+    terminal: bool | None = None,
+) -> ProcessConfig:
+    """The whole ``process`` object of an exec: the container's own, with what the caller gives in its place.
+
+    Raises:
+        ConfigError: no arguments, or a user that is not ``uid[:gid]``.
+    """
+    if isinstance(command, ProcessConfig):
+        base = command
+    else:
+        own = spec.process or ProcessConfig(cwd="/", args=())
+        base = dataclasses.replace(own, args=tuple(command), terminal=False)
+    if not base.args:
+        raise ConfigError("process.args", "process args cannot be empty")
+    changes: dict[str, object] = {}
+    if env:
+        changes["env"] = (*base.env, *env)
+    if cwd is not None:
+        changes["cwd"] = cwd
+    if user is not None:
+        changes["user"] = _user(user)
+    if terminal is not None:
+        changes["terminal"] = terminal
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def _user(text: str) -> User:
+    uid, separator, gid = text.partition(":")
+    if not uid.isdecimal() or (separator and not gid.isdecimal()):
+        raise ConfigError("process.user", f"must be uid or uid:gid in numbers, not '{text}'")
+    return User(uid=int(uid), gid=int(gid) if gid else 0)
+
+
+def launch_exec(
+    spec: Spec,
+    config: ProcessConfig,
+    options: ExecOptions,
+    *,
+    bundle: str,
+    exec_id: str,
+    init: Process,
+    manager: Manager,
+) -> Process:
+    """Start ``config`` in the container of ``init``.
+
+    Raises:
+        ContainerNotRunning: the init process has gone meanwhile.
+        LaunchError: a step failed; nothing is left.
+    """
+    if init.child is None or init.child.poll() is not None:
+        raise ContainerNotRunning(
+            "cannot exec in a stopped container", status="stopped", verb="exec", container_id=init.container_id
+        )
+    plan = _plan(spec, config, options, bundle=bundle, init=init, manager=manager)
+    with ExitStack() as borrowed, Undo() as undo:
+        console = Console(borrowed, options.console_socket) if config.terminal else None
+        join = manager.open_join()
+        borrowed.callback(join.close)
+        stdio = options.stdio.open(borrowed, undo, terminal=config.terminal)
+        sources = FdSources(
+            tasks=join.tasks,
+            cgroup_fd=join.cgroup_fd,
+            init_pidfd=init.child.pidfd(),
+            console_fd=console.child_fd if console else -1,
+        )
+        child = launch(LaunchRequest(plan, sources, stdio.child, init.container_id, exec_id))
+        undo.add(kill_and_reap, child)
+        master_fd = console.receive() if console else None
+        if master_fd is not None:
+            undo.callback(stdio.use_master(master_fd).close)
+        if options.pid_file is not None:
+            write_pid_file(options.pid_file, child.pid)
+        undo.pop_all()
+    process = Process(
+        child, container_id=init.container_id, exec_id=exec_id, stdio=stdio, terminal=config.terminal
+    )
+    process.own()
+    return process
+
+
+def _plan(
+    spec: Spec, config: ProcessConfig, options: ExecOptions, *, bundle: str, init: Process, manager: Manager
+) -> LaunchPlan:
+    plan = plan_exec(
+        spec,
+        config,
+        facts=host_facts(),
+        cgroup=cgroup_join(cgroups.detect(), manager),
+        options=LaunchOptions(
+            container_id=init.container_id,
+            bundle=bundle,
+            preserve_fds=options.preserve_fds,
+            home=home_of(config, f"/proc/{init.pid}/root"),
+            init_pid=init.pid,
+        ),
+    )
+    plan.encode()
+    return plan
+
+
+def kill_and_reap(child: _core.Child) -> None:
+    """End a process of ours that nobody has got yet."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGKILL)
+        child.wait(SETTLE_SECONDS)
+
+
+@dataclass
+class Slot:
+    """A name taken in the table, for the process that is being started under it."""
+
+    exec_id: str
+    process: Process | None = None
+
+
+class ExecTable:
+    """The processes that this container object has started, by exec id.
+
+    A named one stays, with its status, until the container is deleted. One whose name was made up is
+    forgotten after its end has been seen, lest the table grows for ever.
+    """
+
+    def __init__(self, *, container_id: str, init: Process) -> None:
+        self._container_id = container_id
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._reserved: set[str] = {init.exec_id}
+        self._named: dict[str, Process] = {init.exec_id: init}
+        self._unnamed: dict[str, Process] = {}
+
+    def get(self, exec_id: str) -> Process | None:
+        with self._lock:
+            return self._named.get(exec_id) or self._unnamed.get(exec_id)
+
+    @contextmanager
+    def reserve(self, exec_id: str | None) -> Iterator[Slot]:
+        """Take a name; it is free again when the block fails.
+
+        Raises:
+            ProcessExists: the name is taken.
+        """
+        with self._lock:
+            self._forget_ended()
+            name = exec_id if exec_id is not None else f"exec-{next(self._numbers)}"
+            if name in self._reserved:
+                raise ProcessExists("process exists", container_id=self._container_id, exec_id=name)
+            self._reserved.add(name)
+        slot = Slot(name)
+        try:
+            yield slot
+        finally:
+            with self._lock:
+                if slot.process is None:
+                    self._reserved.discard(name)
+                else:
+                    table = self._unnamed if exec_id is None else self._named
+                    table[name] = slot.process
+
+    def remove(self, exec_id: str) -> None:
+        """Forget a process that has ended, for callers that give names out again."""
+        with self._lock:
+            process = self._named.get(exec_id)
+            if process is not None and process.poll() is not None:
+                del self._named[exec_id]
+                self._reserved.discard(exec_id)
+
+    def settle(self) -> None:
+        """Reap all that have been killed; called when the container's cgroups are empty."""
+        with self._lock:
+            processes = [*self._named.values(), *self._unnamed.values()]
+        for process in processes:
+            if process.child is not None:
+                process.child.wait(SETTLE_SECONDS)
+                process.poll()
+
+    def _forget_ended(self) -> None:
+        for name in [name for name, process in self._unnamed.items() if process.poll() is not None]:
+            del self._unnamed[name]
+            self._reserved.discard(name)
