@@ -271,21 +271,96 @@ class SessionKeyring(NamedTuple):
 
 
 Step: TypeAlias = (
-    Sync | JoinCgroup | OomScoreAdj | Setns | Unshare | TimeOffsets | Fork | BecomeRoot | Setsid | LoopbackUp
-    | RootPropagation | PrepareRootfs | MountFs | BindMount | Remount | Symlink | Device | MaskPath | ReadonlyPath
-    | Sysctl | MakeCwd | Pivot | RootfsReadonly | Hostname | Domainname | Rlimit | NoNewPrivs | Seccomp
-    | BoundingCaps | User | Caps | Umask | Chdir | Console | ChownStdio | StdioNull | FindExecutable | ExecFifo
-    | Hook | Exec | Personality | IOPriority | Scheduler | SessionKeyring
-)  # fmt: skip
+    Sync
+    | JoinCgroup
+    | OomScoreAdj
+    | Setns
+    | Unshare
+    | TimeOffsets
+    | Fork
+    | BecomeRoot
+    | Setsid
+    | LoopbackUp
+    | RootPropagation
+    | PrepareRootfs
+    | MountFs
+    | BindMount
+    | Remount
+    | Symlink
+    | Device
+    | MaskPath
+    | ReadonlyPath
+    | Sysctl
+    | MakeCwd
+    | Pivot
+    | RootfsReadonly
+    | Hostname
+    | Domainname
+    | Rlimit
+    | NoNewPrivs
+    | Seccomp
+    | BoundingCaps
+    | User
+    | Caps
+    | Umask
+    | Chdir
+    | Console
+    | ChownStdio
+    | StdioNull
+    | FindExecutable
+    | ExecFifo
+    | Hook
+    | Exec
+    | Personality
+    | IOPriority
+    | Scheduler
+    | SessionKeyring
+)
 
-# fmt: off
 OPCODES: dict[type[Step], int] = {
-    Sync: 1, JoinCgroup: 2, OomScoreAdj: 3, Setns: 4, Unshare: 5, TimeOffsets: 6, Fork: 7, BecomeRoot: 8,
-    Setsid: 9, LoopbackUp: 10, RootPropagation: 11, PrepareRootfs: 12, MountFs: 13, BindMount: 14, Remount: 15,
-    Symlink: 16, Device: 17, MaskPath: 18, ReadonlyPath: 19, Sysctl: 20, MakeCwd: 21, Pivot: 22,
-    RootfsReadonly: 23, Hostname: 24, Domainname: 25, Rlimit: 26, NoNewPrivs: 27, Seccomp: 28, BoundingCaps: 29,
-    User: 30, Caps: 31, Umask: 32, Chdir: 33, Console: 34, ChownStdio: 35, StdioNull: 36, FindExecutable: 37,
-    ExecFifo: 38, Hook: 39, Exec: 40, Personality: 42, IOPriority: 43, Scheduler: 44, SessionKeyring: 45,
+    Sync: 1,
+    JoinCgroup: 2,
+    OomScoreAdj: 3,
+    Setns: 4,
+    Unshare: 5,
+    TimeOffsets: 6,
+    Fork: 7,
+    BecomeRoot: 8,
+    Setsid: 9,
+    LoopbackUp: 10,
+    RootPropagation: 11,
+    PrepareRootfs: 12,
+    MountFs: 13,
+    BindMount: 14,
+    Remount: 15,
+    Symlink: 16,
+    Device: 17,
+    MaskPath: 18,
+    ReadonlyPath: 19,
+    Sysctl: 20,
+    MakeCwd: 21,
+    Pivot: 22,
+    RootfsReadonly: 23,
+    Hostname: 24,
+    Domainname: 25,
+    Rlimit: 26,
+    NoNewPrivs: 27,
+    Seccomp: 28,
+    BoundingCaps: 29,
+    User: 30,
+    Caps: 31,
+    Umask: 32,
+    Chdir: 33,
+    Console: 34,
+    ChownStdio: 35,
+    StdioNull: 36,
+    FindExecutable: 37,
+    ExecFifo: 38,
+    Hook: 39,
+    Exec: 40,
+    Personality: 42,
+    IOPriority: 43,
+    Scheduler: 44,
+    SessionKeyring: 45,
 }
-# fmt: on
 """Number of each step on the wire. Both sides of the wire read this table's twin in the Rust plan crate."""
