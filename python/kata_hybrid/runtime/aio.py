@@ -19,13 +19,14 @@ from kata_hybrid.runtime.runtime import DEFAULT_ROOT, Runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
+    from typing import Unpack
 
     from kata_hybrid.cgroups import Stats
     from kata_hybrid.oci.config import Process as ProcessConfig
     from kata_hybrid.oci.config import Resources, Spec
     from kata_hybrid.runtime.container import Container
-    from kata_hybrid.runtime.create import CreateOptions
     from kata_hybrid.runtime.process import ExitStatus, Process
+    from kata_hybrid.runtime.runtime import CreateArguments
     from kata_hybrid.runtime.status import ContainerState, Status
     from kata_hybrid.runtime.stdio import Stdio
     from kata_hybrid.runtime.streams import Stream
@@ -65,20 +66,28 @@ class AsyncRuntime:
         self._exits.close()
 
     async def create(
-        self, container_id: str, *, bundle: str | None = None, spec: Spec | None = None, options: CreateOptions | None = None
+        self,
+        container_id: str,
+        *,
+        bundle: str | None = None,
+        spec: Spec | None = None,
+        **arguments: Unpack[CreateArguments],
     ) -> AsyncContainer:
         """See :meth:`Runtime.create`."""
-        return await self._make(self.runtime.create_with, container_id, bundle=bundle, spec=spec, options=options)
+        call = functools.partial(self.runtime.create, container_id, bundle=bundle, spec=spec, **arguments)
+        return self._wrap(await self._workers.call_or_undo(_delete_by_force, call))
 
     async def run(
-        self, container_id: str, *, bundle: str | None = None, spec: Spec | None = None, options: CreateOptions | None = None
+        self,
+        container_id: str,
+        *,
+        bundle: str | None = None,
+        spec: Spec | None = None,
+        **arguments: Unpack[CreateArguments],
     ) -> AsyncContainer:
         """See :meth:`Runtime.run`."""
-        return await self._make(self.runtime.run_with, container_id, bundle=bundle, spec=spec, options=options)
-
-    async def _make(self, call: Callable[P, Container], *args: P.args, **kwargs: P.kwargs) -> AsyncContainer:
-        made = await self._workers.call_or_undo(_delete_by_force, call, *args, **kwargs)
-        return self._wrap(made)
+        call = functools.partial(self.runtime.run, container_id, bundle=bundle, spec=spec, **arguments)
+        return self._wrap(await self._workers.call_or_undo(_delete_by_force, call))
 
     def _wrap(self, container: Container) -> AsyncContainer:
         return AsyncContainer(container, self._workers, self._exits)

@@ -95,6 +95,11 @@ class Container:
             self._spec = adopt.spec_of(self._directory, self._document)
         return self._spec
 
+    def is_of(self, document: StateDocument) -> bool:
+        """This object stands for the container that ``document`` describes, not for a namesake."""
+        mine = self._document
+        return not self._gone and (mine.pid, mine.start_time) == (document.pid, document.start_time)
+
     @contextmanager
     def _ordered(self) -> Iterator[None]:
         """Hold the container's lock, in this process and among processes."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import subprocess
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +20,7 @@ from kata_hybrid.errors import HookError
 from kata_hybrid.runtime import orphans
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
     from kata_hybrid.oci.config import Hook
@@ -49,6 +49,8 @@ def run_hooks(kind: str, hooks: Sequence[Hook], state: ContainerState) -> None:
 
 def _run(hook: Hook, payload: bytes, *, cwd: str) -> str | None:
     """Run one hook; what went wrong, or None."""
+    import subprocess  # most containers have no hooks
+
     with ExitStack() as stack, orphans.starting():
         stdin, stdout, stderr = (_memory_file(stack, name) for name in ("stdin", "stdout", "stderr"))
         os.write(stdin, payload)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 
 from kata_hybrid.errors import LaunchError
 from kata_hybrid.runtime import orphans
@@ -57,6 +56,8 @@ def _write(path: str, text: str) -> None:
 
 
 def _run_helper(helper: str, pid: int, text: str) -> None:
+    import subprocess  # only where the kernel wants a helper
+
     try:
         with orphans.starting():
             done = subprocess.run([helper, str(pid), *text.split()], capture_output=True, check=False)

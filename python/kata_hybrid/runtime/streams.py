@@ -11,7 +11,6 @@ Sources: pipe(7), pty(7), poll(2).
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import select
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterator
 
     Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
@@ -183,6 +183,8 @@ class Stream:
 
     async def _ready(self, fd: int, *, for_write: bool) -> None:
         """Wait on a duplicate: one loop takes one callback per number, and ``close`` may come meanwhile."""
+        import asyncio  # a program without a loop does not pay for it
+
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         with self._lock:
