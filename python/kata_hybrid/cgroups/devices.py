@@ -154,7 +154,7 @@ def apply_v2(directory: str, rules: Sequence[DeviceCgroup]) -> None:
         CgroupError: the kernel refused the program.
         ConfigError: a rule is wrong; nothing was attached.
     """
-    from kata_hybrid import _core  # noqa: PLC0415 - v1 hosts and pure tests do not need the extension
+    from kata_hybrid import _core
 
     every = [*rules, *DEFAULT_RULES]
     for index, rule in enumerate(every):

@@ -92,8 +92,8 @@ class Layout:
             base = "/" if absolute else hierarchy.own
             if not absolute and self.mode == "v2":
                 base = posixpath.dirname(base)
-            group = hierarchy.mount_point.rstrip("/") + posixpath.normpath(base + "/" + relative)
-            paths.update(dict.fromkeys(hierarchy.controllers, _single_slash(group)))
+            group = _single_slash(posixpath.normpath(base + "/" + relative))
+            paths.update(dict.fromkeys(hierarchy.controllers, hierarchy.mount_point.rstrip("/") + group))
         return paths
 
 
@@ -132,7 +132,8 @@ def clean_path(cgroups_path: str, container_id: str) -> str:
         raise ConfigError("linux.cgroupsPath", "must not contain a NUL")
     if not cgroups_path.startswith("/") and cgroups_path.count(":") == 2:
         raise UnsupportedError(
-            f"the systemd cgroup path '{cgroups_path}'", "a cgroupsPath of directories; systemd is not asked here"
+            f"the systemd cgroup path '{cgroups_path}'",
+            "a cgroupsPath of directories; systemd is not asked here",
         )
     cleaned = posixpath.normpath("/" + (cgroups_path or container_id).lstrip("/")).lstrip("/")
     if not cleaned:

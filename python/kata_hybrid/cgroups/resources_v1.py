@@ -1,7 +1,8 @@
 """OCI resources as cgroup v1 settings. Pure: it reads nothing and writes nothing.
 
 A zero memory, CPU or weight value means "not set", as engines send it. Kernel memory limits are gone from
-Linux and are ignored. Sources: runtime-spec config-linux.md#control-groups; Documentation/admin-guide/cgroup-v1/.
+Linux and are ignored. Sources: runtime-spec config-linux.md#control-groups; Linux
+Documentation/admin-guide/cgroup-v1/.
 """
 
 from __future__ import annotations
@@ -165,7 +166,6 @@ def _network(network: Network) -> Iterator[Setting]:
             undo=Undo.LINE,
             reset=f"{entry.name} 0",
         )
-
 
 
 def rdma_setting(name: str, limit: Rdma) -> Setting:

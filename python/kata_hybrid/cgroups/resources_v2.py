@@ -39,7 +39,7 @@ class Present:
     has_bfq: bool = False
 
 
-def settings(resources: Resources, present: Present = Present()) -> list[Setting]:  # noqa: B008 - frozen
+def settings(resources: Resources, present: Present = Present()) -> list[Setting]:
     """Everything but devices, in the order to write; ``unified`` last so that it wins.
 
     Raises:
@@ -135,7 +135,9 @@ def _cpu(cpu: CPU, present: str) -> Iterator[Setting]:
         yield Setting("cpu", ("cpu.weight",), str(cpu_weight(cpu.shares)), f"{at}.shares")
     if cpu.burst is not None:  # may exceed the old quota, or the new one be below the old burst
         field = f"{at}.burst"
-        yield Setting("cpu", ("cpu.max.burst",), str(cpu.burst), field, optional=cpu.burst == 0, postpone=True)
+        yield Setting(
+            "cpu", ("cpu.max.burst",), str(cpu.burst), field, optional=cpu.burst == 0, postpone=True
+        )
     text = cpu_max(cpu.quota, cpu.period, present)
     if text is not None:
         yield Setting("cpu", ("cpu.max",), text, f"{at}.quota", postpone=True)

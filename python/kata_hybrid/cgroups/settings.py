@@ -140,10 +140,7 @@ def _old_value(path: str, setting: Setting) -> str | None:
 
 def _put_back(written: Sequence[_Written]) -> list[str]:
     """Write the old values, last first; those that are refused once more after the others."""
-    refused: list[_Written] = []
-    for entry in reversed(written):
-        if entry.old is not None and _refusal(entry) is not None:
-            refused.append(entry)
+    refused = [entry for entry in reversed(written) if entry.old is not None and _refusal(entry)]
     problems = [_refusal(entry) for entry in refused]
     return [f"while putting the old value back: {problem}" for problem in problems if problem]
 

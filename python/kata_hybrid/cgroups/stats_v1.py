@@ -69,7 +69,9 @@ def _throttling(directory: str | None) -> Throttling:
     if directory is None:
         return Throttling()
     table = read_table(os.path.join(directory, "cpu.stat"))
-    return Throttling(table.get("nr_periods", 0), table.get("nr_throttled", 0), table.get("throttled_time", 0))
+    return Throttling(
+        table.get("nr_periods", 0), table.get("nr_throttled", 0), table.get("throttled_time", 0)
+    )
 
 
 def _memory(directory: str | None) -> MemoryStats:
@@ -137,7 +139,9 @@ def parse_blkio(text: str) -> tuple[BlkioEntry, ...]:
         major, colon, minor = words[0].partition(":") if words else ("", "", "")
         if not colon or len(words) not in (2, 3) or not words[-1].isdigit():
             continue
-        entries.append(BlkioEntry(int(major), int(minor), words[1] if len(words) == 3 else "", int(words[-1])))
+        entries.append(
+            BlkioEntry(int(major), int(minor), words[1] if len(words) == 3 else "", int(words[-1]))
+        )
     return tuple(entries)
 
 

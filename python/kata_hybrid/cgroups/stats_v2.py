@@ -106,7 +106,9 @@ def _hugetlb(directory: str) -> dict[str, HugetlbStats]:
     if not os.path.isdir(directory):
         return {}
     names = [name.split(".") for name in sorted(os.listdir(directory))]
-    sizes = [parts[1] for parts in names if len(parts) == 3 and parts[0] == "hugetlb" and parts[2] == "current"]
+    sizes = [
+        parts[1] for parts in names if len(parts) == 3 and parts[0] == "hugetlb" and parts[2] == "current"
+    ]
     return {
         size: HugetlbStats(
             usage=_number(directory, f"hugetlb.{size}.current"),
