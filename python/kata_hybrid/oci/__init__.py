@@ -1,0 +1,95 @@
+"""OCI runtime configuration: read, check, write. No system calls but reading ``config.json``.
+
+::
+
+    parse_spec, load_spec          config.json as a frozen Spec
+    parse_process, parse_resources its parts, as exec and update take them
+    spec_to_dict, ...              back to JSON
+    validate_spec, ...             the rules between fields
+    default_spec                   what the ``spec`` verb writes
+
+Every error is a :class:`~kata_hybrid.errors.ConfigError` with a JSON path; nothing else comes out of any
+input. Text is ``str`` with surrogate escapes for bytes that are no UTF-8.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from ..errors import ConfigError
+from ._decode import decode, load_json
+from .config import Process, Resources, Spec
+from .defaults import default_spec
+from .encode import hooks_to_dict, process_to_dict, resources_to_dict, spec_to_dict
+from .validate import validate_process, validate_resources, validate_spec
+
+__all__ = [
+    "default_spec",
+    "hooks_to_dict",
+    "load_spec",
+    "parse_process",
+    "parse_resources",
+    "parse_spec",
+    "process_to_dict",
+    "resources_to_dict",
+    "spec_to_dict",
+    "validate_process",
+    "validate_resources",
+    "validate_spec",
+]
+
+MAX_CONFIG_BYTES = 16 * 1024 * 1024
+"""A larger ``config.json`` is refused unread; engines write some hundred kilobytes at most."""
+
+
+def parse_spec(data: bytes | str | Mapping[str, object]) -> Spec:
+    """``config.json`` as JSON text or as the object it holds. Checks shapes, not rules between fields.
+
+    Raises:
+        ConfigError: with the JSON path.
+    """
+    return decode(Spec, _value_of(data, "config.json"))
+
+
+def parse_process(data: bytes | str | Mapping[str, object], *, at: str = "process") -> Process:
+    """A ``process`` object. ``at`` is its JSON path for errors.
+
+    Raises:
+        ConfigError: with the JSON path.
+    """
+    return decode(Process, _value_of(data, at), at)
+
+
+def parse_resources(data: bytes | str | Mapping[str, object], *, at: str = "linux.resources") -> Resources:
+    """A ``linux.resources`` object. ``at`` is its JSON path for errors.
+
+    Raises:
+        ConfigError: with the JSON path.
+    """
+    return decode(Resources, _value_of(data, at), at)
+
+
+def load_spec(bundle_dir: str | os.PathLike[str]) -> Spec:
+    """The ``config.json`` of a bundle.
+
+    Raises:
+        ConfigError: missing, unreadable, too large or wrong.
+    """
+    path = os.path.join(os.fspath(bundle_dir), "config.json")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError("", "JSON specification file config.json not found") from None
+    except OSError as err:
+        raise ConfigError("", f"cannot read '{path}': {err.strerror}") from err
+    except ValueError as err:
+        raise ConfigError("", f"cannot read {path!r}: {err}") from None
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError("config.json", f"larger than {MAX_CONFIG_BYTES} bytes")
+    return parse_spec(data)
+
+
+def _value_of(data: bytes | str | Mapping[str, object], what: str) -> object:
+    return data if isinstance(data, Mapping) else load_json(data, what)
