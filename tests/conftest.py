@@ -80,7 +80,14 @@ def _install_closure(root: Path, names: Sequence[str]) -> None:
                 shutil.copy(os.path.realpath(word), target)
 
 
-ALL_CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN")
+ALL_CAPABILITIES = (
+    "CAP_AUDIT_WRITE",
+    "CAP_KILL",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETUID",
+    "CAP_SETGID",
+    "CAP_CHOWN",
+)
 DEFAULT_NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
 
 MOUNTS: tuple[dict[str, Any], ...] = (

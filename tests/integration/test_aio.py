@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from kata_hybrid.errors import ContainerNotFound, LaunchError
 from kata_hybrid.runtime import ExitStatus, Runtime, Status, Stdio, Stream
 from kata_hybrid.runtime.aio import AsyncRuntime
@@ -25,7 +24,9 @@ NULL = Stdio.null()
 def test_lifecycle(runtime: Runtime, container_id: str, make_spec: Callable[..., Any]) -> None:
     async def main() -> None:
         async with AsyncRuntime(runtime=runtime) as aio:
-            container = await aio.create(container_id, spec=make_spec(["sh", "-c", "cat; exit 4"]), stdio=Stdio.pipes())
+            container = await aio.create(
+                container_id, spec=make_spec(["sh", "-c", "cat; exit 4"]), stdio=Stdio.pipes()
+            )
             assert await container.status() is Status.CREATED
             await container.start()
             assert container.init.stdin is not None

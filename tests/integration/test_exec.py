@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from kata_hybrid.errors import ConfigError, LaunchError, ProcessExists, ProcessNotFound, SignalError
 from kata_hybrid.oci.config import Process as ProcessConfig
 from kata_hybrid.oci.config import User
@@ -39,7 +38,10 @@ def test_exec_is_in_all_namespaces_of_the_init(container: Container) -> None:
 
 def test_exec_is_in_the_containers_cgroups(container: Container) -> None:
     process = container.exec(SLEEP, stdio=NULL)
-    assert Path(f"/proc/{process.pid}/cgroup").read_text() == Path(f"/proc/{container.init.pid}/cgroup").read_text()
+    assert (
+        Path(f"/proc/{process.pid}/cgroup").read_text()
+        == Path(f"/proc/{container.init.pid}/cgroup").read_text()
+    )
     assert sorted(container.processes()) == sorted([container.init.pid, process.pid])
 
 
@@ -90,7 +92,10 @@ def test_exec_output_env_cwd_and_user(container: Container, read_all: Callable[.
 
 def test_exec_of_a_whole_process_object(container: Container, read_all: Callable[..., bytes]) -> None:
     config = ProcessConfig(
-        cwd="/", args=("sh", "-c", "echo $HOME; umask"), env=("PATH=/bin",), user=User(uid=1000, gid=1000, umask=0o27)
+        cwd="/",
+        args=("sh", "-c", "echo $HOME; umask"),
+        env=("PATH=/bin",),
+        user=User(uid=1000, gid=1000, umask=0o27),
     )
     process = container.exec(config, stdio=Stdio.pipes())
     assert read_all(process.stdout) == b"/home/user\n0027\n"
@@ -169,7 +174,9 @@ def test_exec_end_is_kept_when_nobody_waits(container: Container) -> None:
     assert [each.wait(10).code for each in processes] == [0, 1, 2, 3, 4]
 
 
-def test_delete_reaps_exec_processes(runtime: Runtime, container_id: str, make_spec: Callable[..., Any]) -> None:
+def test_delete_reaps_exec_processes(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any]
+) -> None:
     container = runtime.run(container_id + "d", spec=make_spec(SLEEP), stdio=NULL)
     process = container.exec(SLEEP, stdio=NULL)
     container.delete(force=True)

@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from kata_hybrid.errors import CgroupError, ConfigError, ContainerNotFound, HookError, KataHybridError, LaunchError
+from kata_hybrid.errors import (
+    CgroupError,
+    ConfigError,
+    ContainerNotFound,
+    HookError,
+    KataHybridError,
+    LaunchError,
+)
 from kata_hybrid.runtime import Runtime, Status, Stdio, orphans
 
 if TYPE_CHECKING:
@@ -30,7 +36,12 @@ def mounted(**mount: Any) -> dict[str, Any]:
 
 FAILURES: list[Any] = [
     pytest.param(
-        SLEEP, mounted(destination="/tmp/x", type="nosuchfs", source="none"), "mount", 19, "/tmp/x", id="mount"
+        SLEEP,
+        mounted(destination="/tmp/x", type="nosuchfs", source="none"),
+        "mount",
+        19,
+        "/tmp/x",
+        id="mount",
     ),
     pytest.param(
         SLEEP,
@@ -132,7 +143,11 @@ def test_console_socket_without_terminal(
 
 
 def test_bad_format_after_the_fifo_goes_to_stderr(
-    runtime: Runtime, container_id: str, make_spec: Callable[..., Any], rootfs: Path, read_all: Callable[..., bytes]
+    runtime: Runtime,
+    container_id: str,
+    make_spec: Callable[..., Any],
+    rootfs: Path,
+    read_all: Callable[..., bytes],
 ) -> None:
     program = rootfs / "bin/garbage"
     program.write_bytes(b"\x01\x02\x03\x04 no program")
@@ -212,7 +227,9 @@ def test_hook_that_leaves_a_daemon_does_not_hold_us(
 ) -> None:
     daemon = [hook("sleep 3 & exit 0")]
     before = time.monotonic()
-    container = runtime.create(container_id, spec=make_spec(SLEEP, hooks={"createRuntime": daemon}), stdio=NULL)
+    container = runtime.create(
+        container_id, spec=make_spec(SLEEP, hooks={"createRuntime": daemon}), stdio=NULL
+    )
     assert time.monotonic() - before < 2
     container.delete()
 

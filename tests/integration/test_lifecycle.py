@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from kata_hybrid.errors import (
     ConfigError,
     ContainerExists,
@@ -136,7 +135,9 @@ def test_new_namespace_differs_from_ours(
         mapping = [{"containerID": 0, "hostID": 0, "size": 65536}]
         linux = {"uidMappings": mapping, "gidMappings": mapping}
         namespaces = ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"]
-    container = runtime.run(container_id, spec=make_spec(SLEEP, namespaces=namespaces, linux=linux), stdio=NULL)
+    container = runtime.run(
+        container_id, spec=make_spec(SLEEP, namespaces=namespaces, linux=linux), stdio=NULL
+    )
     name = {"network": "net", "mount": "mnt"}.get(kind, kind)
     theirs = os.readlink(f"/proc/{container.init.pid}/ns/{name}")
     assert theirs != os.readlink(f"/proc/self/ns/{name}")
@@ -153,7 +154,9 @@ def test_namespace_that_is_not_listed_is_ours(
     container.delete(force=True)
 
 
-def test_namespaces_joined_by_path(runtime: Runtime, container_id: str, make_spec: Callable[..., Any]) -> None:
+def test_namespaces_joined_by_path(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any]
+) -> None:
     first = runtime.run(container_id, spec=make_spec(SLEEP), stdio=NULL)
     kinds = {"network": "net", "ipc": "ipc", "uts": "uts", "pid": "pid"}
     listed = [{"type": kind, "path": f"/proc/{first.init.pid}/ns/{name}"} for kind, name in kinds.items()]
@@ -184,7 +187,9 @@ def test_wrong_configuration_touches_nothing(
     assert not (Path(runtime.root) / container_id).exists()
 
 
-def test_verbs_in_the_wrong_status(runtime: Runtime, container_id: str, make_spec: Callable[..., Any]) -> None:
+def test_verbs_in_the_wrong_status(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any]
+) -> None:
     container = runtime.run(container_id, spec=make_spec(SLEEP), stdio=NULL)
     with pytest.raises(StatusError, match="already running"):
         container.start()
@@ -313,7 +318,9 @@ def test_eight_waiters_agree_and_block_nobody(
 def test_pid_file_is_decimal_without_newline(
     runtime: Runtime, container_id: str, make_spec: Callable[..., Any], tmp_path: Path
 ) -> None:
-    container = runtime.create(container_id, spec=make_spec(SLEEP), stdio=NULL, pid_file=str(tmp_path / "pid"))
+    container = runtime.create(
+        container_id, spec=make_spec(SLEEP), stdio=NULL, pid_file=str(tmp_path / "pid")
+    )
     assert (tmp_path / "pid").read_text() == str(container.init.pid)
     assert not (tmp_path / ".pid").exists()
     container.delete()

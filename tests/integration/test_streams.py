@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from kata_hybrid.runtime import Runtime, Stdio, Stream
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from kata_hybrid.runtime.runtime import DEFAULT_ROOT, Runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import Unpack
+    from typing import Self, Unpack
 
     from kata_hybrid.cgroups import Stats
     from kata_hybrid.oci.config import Process as ProcessConfig
@@ -52,7 +52,7 @@ class AsyncRuntime:
         self._workers = _Workers(threads)
         self._exits = ExitWatcher()
 
-    async def __aenter__(self) -> AsyncRuntime:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -198,7 +198,7 @@ class AsyncContainer:
 
 
 class AsyncProcess:
-    """:class:`Process` for asyncio; ``process`` is the threaded one, its streams have ``aread``, ``awrite``."""
+    """:class:`Process` for asyncio; ``process`` is the threaded one, its streams have async calls too."""
 
     def __init__(self, process: Process, workers: _Workers, exits: ExitWatcher) -> None:
         self.process = process

@@ -197,7 +197,9 @@ class Container:
         with self._ordered():
             status = self.status
             if status is not Status.CREATED or self.init.child is None:
-                raise StatusError(_START_REFUSED[status], status=str(status), verb="start", container_id=self.id)
+                raise StatusError(
+                    _START_REFUSED[status], status=str(status), verb="start", container_id=self.id
+                )
             release_init(self._directory.fifo_path, self.init.child, container_id=self.id)
         self.run_poststart()
 

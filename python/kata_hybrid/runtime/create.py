@@ -7,18 +7,19 @@ comes after a ``kill -9`` in the middle knows what to remove.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kata_hybrid import cgroups, state
+from kata_hybrid import cgroups
 from kata_hybrid.errors import ConfigError
 from kata_hybrid.oci import load_spec, validate_spec
 from kata_hybrid.oci.config import NamespaceType
 from kata_hybrid.plan import LaunchOptions, host_facts, plan_create, steps
 from kata_hybrid.runtime.console import Console
+from kata_hybrid.runtime.destroy import kill_everything
 from kata_hybrid.runtime.execute import kill_and_reap
 from kata_hybrid.runtime.fifo import make_fifo
 from kata_hybrid.runtime.home import home_of
@@ -51,7 +52,7 @@ class CreateOptions:
         preserve_fds: how many of our descriptors from 3 on the process gets.
     """
 
-    stdio: Stdio = Stdio.inherit()
+    stdio: Stdio = field(default_factory=Stdio.inherit)
     console_socket: str | None = None
     pid_file: str | None = None
     no_pivot: bool = False
@@ -168,7 +169,7 @@ class _Builder:
         self._take_master(stdio)
         if drawn.options.pid_file is not None:
             write_pid_file(drawn.options.pid_file, child.pid)
-        assert self._document is not None  # noqa: S101 - launch() has been through SYNC_READY
+        assert self._document is not None
         self._undo.pop_all()
         return Created(directory, self._document, drawn.manager, child, stdio)
 
@@ -183,8 +184,10 @@ class _Builder:
         return directory
 
     def _make_cgroup(self) -> None:
-        self._undo.add(self._drawn.manager.delete)
-        self._drawn.manager.create()
+        manager = self._drawn.manager
+        manager.create()
+        self._undo.add(manager.delete)
+        self._undo.add(kill_everything, manager, None)
 
     def _launch(self, directory: StateDir, stdio: OpenedStdio) -> _core.Child:
         drawn = self._drawn
@@ -255,7 +258,7 @@ def host_root(spec: Spec) -> tuple[int, int]:
 
 def now() -> str:
     """RFC 3339 in UTC with nine digits' room, trailing zeros trimmed, as Go prints it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
 
 
 def _check_preserved(count: int, container_id: str) -> None:

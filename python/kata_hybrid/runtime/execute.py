@@ -107,12 +107,15 @@ def launch_exec(
     """
     if init.child is None or init.child.poll() is not None:
         raise ContainerNotRunning(
-            "cannot exec in a stopped container", status="stopped", verb="exec", container_id=init.container_id
+            "cannot exec in a stopped container",
+            status="stopped",
+            verb="exec",
+            container_id=init.container_id,
         )
     plan = _plan(spec, config, options, bundle=bundle, init=init, manager=manager)
     with ExitStack() as borrowed, Undo() as undo:
         console = Console(borrowed, options.console_socket) if config.terminal else None
-        join = manager.open_join()
+        join = manager.open_join(beside=init.pid)
         borrowed.callback(join.close)
         stdio = options.stdio.open(borrowed, undo, terminal=config.terminal)
         sources = FdSources(

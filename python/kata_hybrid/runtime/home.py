@@ -48,7 +48,9 @@ def _read_passwd(root: str) -> bytes:
     except OSError:
         return b""
     try:
-        fd = _core.open_in_root(root_fd, "etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = _core.open_in_root(
+            root_fd, "etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        )
     except OSError:
         return b""
     finally:

@@ -130,7 +130,9 @@ def _launch_error(err: _core.InitError, plan: LaunchPlan) -> LaunchError:
 def _died(started: _core.Launch, err: OSError | None) -> LaunchError:
     """The init process ended without a word: killed from outside, mostly for memory."""
     status = started.abort()
-    how = f"by signal {status[1]}" if status and status[1] > 0 else f"with status {status[0]}" if status else ""
+    how = (
+        f"by signal {status[1]}" if status and status[1] > 0 else f"with status {status[0]}" if status else ""
+    )
     return LaunchError("start init", err.errno if err else None, detail=f"ended early {how}".rstrip())
 
 

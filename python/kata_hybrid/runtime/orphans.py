@@ -57,7 +57,9 @@ def disown(pid: int) -> None:
             _owned[pid] = left
 
 
-def reap(*, also_owned: Sequence[int] = (), later: Callable[[], None] | None = None) -> list[tuple[int, int, int]]:
+def reap(
+    *, also_owned: Sequence[int] = (), later: Callable[[], None] | None = None
+) -> list[tuple[int, int, int]]:
     """Reap every dead child that nobody owns: ``(pid, exit code, signal)`` of each.
 
     Args:

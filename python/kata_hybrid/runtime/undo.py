@@ -21,7 +21,9 @@ class Undo(ExitStack):
     def add(self, call: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call this when the block is left by an exception; forget it with ``pop_all``."""
 
-        def undo(_: type[BaseException] | None, first: BaseException | None, __: TracebackType | None) -> bool:
+        def undo(
+            _: type[BaseException] | None, first: BaseException | None, __: TracebackType | None
+        ) -> bool:
             try:
                 call(*args, **kwargs)
             except Exception as later:
