@@ -236,7 +236,7 @@ class Hook(NamedTuple):
     """Run a hook with ``state`` on its stdin; ``timeout_ms`` 0 is no limit."""
 
     kind: str
-    index: int
+    index: int  # type: ignore[assignment]  # the name on the wire; hides tuple.index
     path: str
     args: tuple[str, ...]
     env: tuple[str, ...]

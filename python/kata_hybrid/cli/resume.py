@@ -1,0 +1,21 @@
+"""``resume``: Thaw all processes of a container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .options import Option
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .options import Parsed
+
+WORDS = "<container-id>"
+OPTIONS: tuple[Option, ...] = ()
+ARITY = (1, 1)
+
+
+def run(context: Context, given: Parsed) -> int:
+    """Thaw all processes of a container. Prints nothing."""
+    context.runtime().load(given.words[0]).resume()
+    return 0
