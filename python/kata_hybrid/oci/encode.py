@@ -39,6 +39,11 @@ def hooks_to_dict(hooks: config.Hooks) -> Json:
     return _object(hooks)
 
 
+def to_json(value: object) -> Any:
+    """Any one dataclass or value of :mod:`config`."""
+    return _value(value)
+
+
 _Row = tuple[str, str, Callable[[], Any] | None]
 _rows: dict[type, tuple[_Row, ...]] = {}
 
