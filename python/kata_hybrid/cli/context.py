@@ -17,7 +17,7 @@ class Context:
     """``root`` is absolute; ``program`` is the name in help texts."""
 
     root: str
-    log: Log
+    journal: Log
     program: str = "kata-hybrid"
     systemd_cgroup: bool = False
 

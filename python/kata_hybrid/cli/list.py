@@ -53,7 +53,8 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns at least 12 wide with three spaces between; the last one is not padded."""
     widths = [max(_LEAST_WIDTH, max(map(len, column)) + _GAP) for column in zip(*rows, strict=True)]
     lines = (
-        "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1] for row in rows
+        "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)) + row[-1]
+        for row in rows
     )
     return "".join(line + "\n" for line in lines)
 

@@ -82,7 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _with_log(given: Parsed) -> int:
     form = given.value("log-format") or "text"
     try:
-        log = Log(given.value("log") or "", form if form in FORMATS else "text", debug=given.flag("debug"))
+        journal = Log(
+            given.value("log") or "", form if form in FORMATS else "text", debug=given.flag("debug")
+        )
     except OSError as err:
         Log().error(f"open {err.filename}: {(err.strerror or '').lower()}")
         return 1
@@ -93,7 +95,7 @@ def _with_log(given: Parsed) -> int:
         check_rootless(given.value("rootless"))
         root = state_root(given.value("root"))
     except UsageError as err:
-        log.error(str(err))
+        journal.error(str(err))
         return 1
     if verb in FOREIGN:
         return _foreign(verb, rest)
@@ -101,9 +103,9 @@ def _with_log(given: Parsed) -> int:
         write_out(overview() + "\n")
         return 0
     if verb not in VERBS:
-        log.error(f"No help topic for '{verb}'")
+        journal.error(f"No help topic for '{verb}'")
         return UNKNOWN_VERB_STATUS
-    context = Context(root, log, PROGRAM, systemd_cgroup=given.flag("systemd-cgroup"))
+    context = Context(root, journal, PROGRAM, systemd_cgroup=given.flag("systemd-cgroup"))
     return _run_verb(context, verb, rest)
 
 
@@ -118,7 +120,7 @@ def _run_verb(context: Context, verb: str, rest: list[str]) -> int:
         given = parse(rest, module.OPTIONS, stop_at_word=getattr(module, "STOP_AT_WORD", False))
     except UsageError as err:
         write_out(f"Incorrect Usage: {err}\n\n{verb_usage(verb, module)}\n")
-        context.log.error(str(err))
+        context.journal.error(str(err))
         return 1
     if given.flag("help"):
         write_out(verb_usage(verb, module) + "\n")
@@ -127,7 +129,7 @@ def _run_verb(context: Context, verb: str, rest: list[str]) -> int:
         check_arity(verb, given.words, *module.ARITY)
     except UsageError as err:
         write_out(f"Incorrect Usage.\n\n{verb_usage(verb, module)}\n")
-        context.log.error(f"{PROGRAM}: {err}")
+        context.journal.error(f"{PROGRAM}: {err}")
         return 1
     return _guarded(context, verb, module, given, failed)
 
@@ -142,10 +144,10 @@ def _guarded(context: Context, verb: str, module: ModuleType, given: Parsed, fai
             raise CommandError("systemd cgroups are not supported: leave --systemd-cgroup away")
         return int(module.run(context, given))
     except CommandError as err:
-        context.log.error(str(err))
+        context.journal.error(str(err))
         return err.status
     except (KataHybridError, OSError, UsageError) as err:
-        context.log.error(describe(err))
+        context.journal.error(describe(err))
         return failed
     except KeyboardInterrupt:
         return 130
@@ -180,15 +182,19 @@ def check_rootless(given: str | None) -> None:
 
 def version_text() -> str:
     """Name, version and the newest runtime-spec that is understood; engines read it by line."""
-    from importlib.metadata import PackageNotFoundError, version
-
     from ..oci.defaults import OCI_VERSION
 
+    return f"{PROGRAM} version {package_version()}\nspec: {OCI_VERSION}\n"
+
+
+def package_version() -> str:
+    """The installed version; ``0+source`` from a source tree that is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        number = version("kata-hybrid")
+        return version("kata-hybrid")
     except PackageNotFoundError:
-        number = "0+source"
-    return f"{PROGRAM} version {number}\nspec: {OCI_VERSION}\n"
+        return "0+source"
 
 
 def verb_usage(verb: str, module: ModuleType) -> str:

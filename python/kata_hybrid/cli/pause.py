@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .options import Option
-
 if TYPE_CHECKING:
     from .context import Context
-    from .options import Parsed
+    from .options import Option, Parsed
 
 WORDS = "<container-id>"
 OPTIONS: tuple[Option, ...] = ()

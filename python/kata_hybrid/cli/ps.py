@@ -32,7 +32,11 @@ def run(context: Context, given: Parsed) -> int:
         write_out(json.dumps(sorted(pids) or None, separators=(",", ":")) + "\n")
         return 0
     listed = subprocess.run(
-        ["ps", *(given.words[1:] or ["-ef"])], capture_output=True, check=False, text=True, errors="surrogateescape"
+        ["ps", *(given.words[1:] or ["-ef"])],
+        capture_output=True,
+        check=False,
+        text=True,
+        errors="surrogateescape",
     )
     if listed.returncode != 0:
         raise CommandError(f"exit status {listed.returncode}: {listed.stderr.strip()}")

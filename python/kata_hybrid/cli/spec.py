@@ -40,7 +40,7 @@ def run(context: Context, given: Parsed) -> int:
         raise CommandError(f"File {NAME} exists. Remove it first") from None
     with open(fd, "w", encoding="utf-8") as file:
         file.write(text)
-    context.log.debug(f"wrote {path}")
+    context.journal.debug(f"wrote {path}")
     return 0
 
 

@@ -6,12 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from .context import write_out
-from .options import Option
 
 if TYPE_CHECKING:
     from ..runtime import ContainerState
     from .context import Context
-    from .options import Parsed
+    from .options import Option, Parsed
 
 WORDS = "<container-id>"
 OPTIONS: tuple[Option, ...] = ()

@@ -221,7 +221,7 @@ def _rootfs(
     if not rootfs.startswith("/"):
         raise ConfigError("root.path", "invalid rootfs: not an absolute path, or a symlink")
     propagation = root_propagation(spec.linux.rootfs_propagation, no_pivot=options.no_pivot)
-    parent = MS_SLAVE if propagation & MS_SLAVE else MS_PRIVATE
+    parent = MS_SLAVE if spec.linux.rootfs_propagation in {"slave", "rslave"} else MS_PRIVATE
     mounts, late = mount_steps(
         spec,
         bundle=options.bundle,

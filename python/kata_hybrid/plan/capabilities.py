@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..oci.names import CAPABILITIES as NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NAMES = """
-CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT
-SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP
-MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
-"""
-
-CAPABILITIES: dict[str, int] = {"CAP_" + name: number for number, name in enumerate(_NAMES.split())}
+CAPABILITIES: dict[str, int] = {name: number for number, name in enumerate(NAMES)}
 
 
 def capability_mask(names: Iterable[str], last_cap: int) -> int:

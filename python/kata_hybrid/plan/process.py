@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from ..oci.names import RLIMITS
 from . import steps
 from .capabilities import capability_mask
 
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from ..oci.config import IOPriority, Personality, Process, Rlimit, Scheduler, User
     from .host import HostFacts
     from .steps import Step
-
-_RLIMIT_NAMES = """
-CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME
-"""
-RLIMITS: dict[str, int] = {"RLIMIT_" + name: number for number, name in enumerate(_RLIMIT_NAMES.split())}
-"""Numbers of the generic Linux ABI (x86, arm64, riscv); <asm-generic/resource.h>."""
 
 POLICIES: dict[str, int] = {
     "SCHED_OTHER": 0,

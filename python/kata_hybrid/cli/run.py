@@ -1,0 +1,51 @@
+"""``run``: create and start a container, and stay with it unless detached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import KataHybridError
+from .create import make
+from .launching import CREATE_OPTIONS, load_bundle
+from .options import FLAG, Option
+from .texts import CommandError, describe
+
+if TYPE_CHECKING:
+    from ..oci.config import Spec
+    from .context import Context
+    from .options import Parsed
+
+WORDS = "<container-id>"
+OPTIONS: tuple[Option, ...] = (
+    *CREATE_OPTIONS,
+    Option(("detach", "d"), FLAG, "leave the container running"),
+    Option(("keep",), FLAG, "do not delete it when it has ended"),
+    Option(("no-subreaper",), FLAG, "do not adopt the container's orphans"),
+)
+ARITY = (1, 1)
+
+
+def run(context: Context, given: Parsed) -> int:
+    """Exit status: the program's, 128 plus the signal that ended it, or 0 when detached."""
+    try:
+        bundle, spec = load_bundle(given)
+        if given.flag("detach"):
+            make(context, given, bundle, spec, verb="run", detach=True)
+            return 0
+        return _foreground(context, given, bundle, spec)
+    except CommandError as err:
+        raise CommandError(f"runc run failed: {err}", err.status) from err
+    except KataHybridError as err:
+        raise CommandError(f"runc run failed: {describe(err)}") from err
+
+
+def _foreground(context: Context, given: Parsed, bundle: str, spec: Spec) -> int:
+    from .foreground import Foreground
+
+    with Foreground() as foreground:
+        container = make(context, given, bundle, spec, verb="run", detach=False)
+        try:
+            return foreground.attend(container.init).status
+        finally:
+            if not given.flag("keep"):
+                container.delete(force=True)
