@@ -16,7 +16,7 @@ from kata_hybrid.cgroups.files import read_or_none, write_text
 from kata_hybrid.errors import CgroupError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 class Undo(Enum):
@@ -64,13 +64,20 @@ class _Written:
     old: str | None
 
 
-def write_settings(settings: Iterable[Setting], directories: Mapping[str, str], *, rollback: bool) -> None:
+def write_settings(
+    settings: Iterable[Setting],
+    directories: Mapping[str, str],
+    *,
+    rollback: bool,
+    then: Callable[[], None] | None = None,
+) -> None:
     """Write all of ``settings`` in order.
 
     Args:
         settings: what to write.
         directories: controller -> directory.
         rollback: put the old values back when one fails; without it the caller drops the group.
+        then: a last step that undoes itself when it fails; its failure takes the settings back too.
 
     Raises:
         UnsupportedError: a controller or file that a setting needs does not exist.
@@ -93,6 +100,8 @@ def write_settings(settings: Iterable[Setting], directories: Mapping[str, str], 
                 waiting.append(replace(setting, postpone=False))
                 continue
             written.append(_Written(path, old))
+        if then is not None:
+            then()
     except (CgroupError, UnsupportedError) as err:
         if rollback:
             for problem in _put_back(written):

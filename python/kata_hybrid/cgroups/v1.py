@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import signal as signals
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -91,15 +92,14 @@ class V1Manager:
     def apply(self, resources: Resources, *, update: bool = False, skip_devices: bool = False) -> None:
         current = self._memory_limit() if resources.memory else None
         settings = resources_v1.settings(resources, memory_limit=current)
-        with_devices = not skip_devices and "devices" in self._paths
-        if with_devices:
+        then = None
+        if not skip_devices and "devices" in self._paths:
             devices.wanted_list([*resources.devices, *devices.DEFAULT_RULES])
+            then = partial(devices.apply_v1, self._paths["devices"], resources.devices)
         try:
-            write_settings(settings, self._paths, rollback=update)
+            write_settings(settings, self._paths, rollback=update, then=then)
         except CgroupError as err:
             raise self._explained(err) from err
-        if with_devices:
-            devices.apply_v1(self._paths["devices"], resources.devices)
 
     def freeze(self) -> None:
         if "freezer" in self._paths:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal as signals
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kata_hybrid.cgroups import devices, freeze, oom, resources_v2
@@ -95,9 +96,10 @@ class V2Manager:
             names = dict.fromkeys(each.controller for each in settings if each.controller)
             enable(self._directory, self._mount, tuple(names), enabled)
             directories = dict.fromkeys([*names, ""], self._directory)
-        write_settings(settings, directories, rollback=update)
+        then = None
         if not skip_devices and self._directory is not None:
-            devices.apply_v2(self._directory, resources.devices)
+            then = partial(devices.apply_v2, self._directory, resources.devices)
+        write_settings(settings, directories, rollback=update, then=then)
 
     def freeze(self) -> None:
         freeze.freeze_v2(self._need())
