@@ -6,29 +6,25 @@ one, so that nothing here can touch a stranger that got the number later.
 
 from __future__ import annotations
 
+import json
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kata_hybrid import _core, cgroups
-from kata_hybrid.oci import load_spec
+from kata_hybrid.errors import ContainerNotFound, StateError
+from kata_hybrid.oci import load_spec, spec_to_dict
+from kata_hybrid.oci.config import NamespaceType
 from kata_hybrid.runtime.destroy import kill_everything
 from kata_hybrid.runtime.process import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from kata_hybrid.cgroups import Manager
-    from kata_hybrid.oci.config import Hook, Spec
-    from kata_hybrid.state import StateDocument
+    from kata_hybrid.oci.config import Spec
+    from kata_hybrid.state import StateDir, StateDocument, Store
 
-
-HOOK_FIELDS = {
-    "prestart": "prestart",
-    "createRuntime": "create_runtime",
-    "createContainer": "create_container",
-    "startContainer": "start_container",
-    "poststart": "poststart",
-    "poststop": "poststop",
-}
+CONFIG_FILE = "config.json"
+"""In the state directory: a configuration that was given as an object and so is in no bundle."""
 
 
 def manager_of(document: StateDocument) -> Manager:
@@ -38,23 +34,59 @@ def manager_of(document: StateDocument) -> Manager:
 
 def init_of(document: StateDocument) -> Process:
     """The init process that the state file names; a dead one when pid and start time do not agree."""
-    try:
-        child = _core.Child.open(document.pid, document.start_time)
-    except ProcessLookupError:
-        child = None
+    child: _core.Child | None = None
+    if document.pid > 0:
+        with suppress(ProcessLookupError):
+            child = _core.Child.open(document.pid, document.start_time)
     return Process(child, container_id=document.id, exec_id=document.id, pid=document.pid)
 
 
-def spec_of(document: StateDocument) -> Spec:
-    """The configuration in the bundle that the state file names.
+def write_spec(directory: StateDir, spec: Spec) -> None:
+    """Keep a configuration that no bundle has.
 
     Raises:
-        ConfigError: the bundle's file is gone or wrong.
+        StateError: it cannot be written.
     """
-    return load_spec(document.bundle)
+    path = os.path.join(directory.path, CONFIG_FILE)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="ascii") as file:
+            json.dump(spec_to_dict(spec), file)
+    except OSError as err:
+        raise StateError(f"cannot write: {err.strerror}", path=path) from err
 
 
-def hooks_of_spec(spec: Spec, kind: str) -> Sequence[Hook]:
-    """The hooks of a kind as config.json names it."""
-    hooks: Sequence[Hook] = getattr(spec.hooks, HOOK_FIELDS[kind])
-    return hooks
+def spec_of(directory: StateDir, document: StateDocument) -> Spec:
+    """The configuration: the one kept in the state directory, else the bundle's.
+
+    Raises:
+        ConfigError: the file is gone or wrong.
+    """
+    kept = os.path.exists(os.path.join(directory.path, CONFIG_FILE))
+    return load_spec(directory.path if kept else document.bundle)
+
+
+def has_private_pid_namespace(document: StateDocument) -> bool:
+    """A pid namespace of its own: its processes end with its init."""
+    return document.namespaces.get(NamespaceType.PID) == ""
+
+
+def remove_half_made(store: Store, container_id: str) -> bool:
+    """Remove what a runtime that was killed in the middle of ``create`` has left; whether there was any.
+
+    Waits while somebody is creating the container right now, and leaves it alone then.
+    """
+    try:
+        directory = store.load(container_id)
+        with directory.lock():
+            if directory.has_document():
+                return False
+            sidecar = directory.read_sidecar()
+            if sidecar is not None and sidecar.cgroup_paths:
+                manager = cgroups.from_paths(sidecar.cgroup_paths)
+                kill_everything(manager, None)
+                manager.delete()
+            directory.remove()
+            return True
+    except ContainerNotFound:
+        return False

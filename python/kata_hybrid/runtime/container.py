@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kata_hybrid.cgroups import Manager, Stats
-    from kata_hybrid.oci.config import Hook, Resources, Spec
     from kata_hybrid.oci.config import Process as ProcessConfig
+    from kata_hybrid.oci.config import Hooks, Resources, Spec
     from kata_hybrid.runtime.process import ExitStatus, Process
     from kata_hybrid.state import StateDir, StateDocument
 
@@ -95,6 +95,11 @@ class Container:
             self._spec = adopt.spec_of(self._directory, self._document)
         return self._spec
 
+    @property
+    def _hooks(self) -> Hooks:
+        """From memory or the state file; never from a bundle that may have changed since."""
+        return self._spec.hooks if self._spec is not None else self._document.hooks
+
     def is_of(self, document: StateDocument) -> bool:
         """This object stands for the container that ``document`` describes, not for a namesake."""
         mine = self._document
@@ -110,7 +115,7 @@ class Container:
                 yield
 
     def _check_there(self) -> None:
-        if self._gone or not os.path.exists(os.path.join(self._directory.path, "state.json")):
+        if self._gone or not self._directory.has_document():
             raise ContainerNotFound("container does not exist", container_id=self.id)
 
     # --- looking -------------------------------------------------------------------------------------
@@ -211,7 +216,7 @@ class Container:
         Raises:
             HookError: a hook failed.
         """
-        hooks = self._hooks("poststart")
+        hooks = self._hooks.poststart
         if not hooks:
             return
         try:
@@ -345,7 +350,7 @@ class Container:
         with self._ordered():
             self._require_alive("update", "container not running")
             self._manager.apply(resources, update=True, skip_devices=True)
-            self._document = adopt.updated(self._directory.read(), resources)
+            self._document = self._directory.read().with_resources(resources)
             self._directory.write(self._document)
 
     def delete(self, force: bool = False) -> None:
@@ -364,7 +369,7 @@ class Container:
             if status in (Status.RUNNING, Status.PAUSED) and not force:
                 message = f"cannot delete container {self.id} that is not stopped: {status}"
                 raise ContainerNotStopped(message, status=str(status), verb="delete", container_id=self.id)
-            hooks = self._hooks("poststop")
+            hooks = self._hooks.poststop
             last = self._state(Status.STOPPED)
             destroy.kill_everything(self._manager, self.init)
             self._execs.settle()
@@ -374,11 +379,6 @@ class Container:
         if self._on_gone is not None:
             self._on_gone(self)
         run_hooks("poststop", hooks, last)
-
-    def _hooks(self, kind: str) -> Sequence[Hook]:
-        if self._spec is not None:
-            return adopt.hooks_of_spec(self._spec, kind)
-        return adopt.hooks_of_document(self._document, kind)
 
 
 _START_REFUSED: Final = {

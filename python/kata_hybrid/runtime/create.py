@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kata_hybrid import cgroups
-from kata_hybrid.errors import ConfigError
+from kata_hybrid.errors import CgroupError, ConfigError
 from kata_hybrid.oci import load_spec, validate_spec
 from kata_hybrid.oci.config import NamespaceType
 from kata_hybrid.plan import LaunchOptions, host_facts, plan_create, steps
+from kata_hybrid.runtime.adopt import write_spec
 from kata_hybrid.runtime.console import Console
 from kata_hybrid.runtime.destroy import kill_everything
 from kata_hybrid.runtime.execute import kill_and_reap
@@ -30,6 +31,7 @@ from kata_hybrid.runtime.pidfile import write_pid_file
 from kata_hybrid.runtime.status import ContainerState, Status
 from kata_hybrid.runtime.stdio import Stdio
 from kata_hybrid.runtime.undo import Undo
+from kata_hybrid.state import Sidecar, build_document, check_container_id, process_start_time
 
 if TYPE_CHECKING:
     from kata_hybrid import _core
@@ -72,6 +74,7 @@ class Blueprint:
     plan: LaunchPlan
     options: CreateOptions
     fifo: bool
+    keep_spec: bool
 
 
 @dataclass
@@ -85,24 +88,31 @@ class Created:
     stdio: OpenedStdio
 
 
-def read_spec(bundle: str | None, spec: Spec | None) -> tuple[str, Spec]:
-    """The bundle's absolute path and the configuration; ``spec`` wins over the bundle's file.
+def draw(
+    store: Store,
+    container_id: str,
+    *,
+    bundle: str | None,
+    spec: Spec | None,
+    options: CreateOptions,
+    fifo: bool,
+) -> Blueprint:
+    """Read, validate and plan. Touches nothing.
+
+    Args:
+        bundle: where ``config.json`` is and relative paths start; without one, the state directory.
+        spec: wins over the bundle's file.
 
     Raises:
-        ConfigError: neither is given, or the file is wrong.
+        ConfigError: neither is given, or the configuration is wrong.
     """
+    check_container_id(container_id)
     if bundle is None and spec is None:
-        raise ConfigError("", "a bundle or a spec is needed")
-    where = os.path.abspath(bundle if bundle is not None else ".")
-    return where, spec if spec is not None else load_spec(where)
-
-
-def draw(container_id: str, *, bundle: str, spec: Spec, options: CreateOptions, fifo: bool) -> Blueprint:
-    """Validate and plan. Touches nothing.
-
-    Raises:
-        ConfigError: the configuration is wrong.
-    """
+        raise ConfigError("", "a bundle or a spec is needed", container_id=container_id)
+    keep_spec = spec is not None
+    bundle = os.path.abspath(bundle) if bundle is not None else os.path.join(store.root, container_id)
+    if spec is None:
+        spec = load_spec(bundle)
     validate_spec(spec, container_id=container_id)
     if spec.process is None:
         raise ConfigError("process", "must be set to create a container", container_id=container_id)
@@ -128,7 +138,7 @@ def draw(container_id: str, *, bundle: str, spec: Spec, options: CreateOptions, 
         ),
     )
     plan.encode()
-    return Blueprint(container_id, spec, bundle, rootfs, manager, plan, options, fifo)
+    return Blueprint(container_id, spec, bundle, rootfs, manager, plan, options, fifo, keep_spec)
 
 
 def build(store: Store, drawn: Blueprint) -> Created:
@@ -177,11 +187,31 @@ class _Builder:
         directory = store.reserve(self._drawn.container_id)
         self._undo.add(directory.remove)
         self._borrowed.enter_context(directory.lock())
-        write_sidecar(directory, self._drawn)
+        self._write_facts(directory)
         if self._drawn.fifo:
             uid, gid = host_root(self._drawn.spec)
             make_fifo(directory.fifo_path, uid=uid, gid=gid)
         return directory
+
+    def _write_facts(self, directory: StateDir) -> None:
+        """Name the cgroups for who cleans up after us; but never groups that others live in already."""
+        drawn = self._drawn
+        if drawn.manager.pids():
+            path = next(iter(drawn.manager.paths.values()))
+            raise CgroupError("the group has processes already", path=path, container_id=drawn.container_id)
+        directory.write_sidecar(
+            Sidecar(
+                bundle=drawn.bundle,
+                rootfs=drawn.rootfs,
+                oci_version=drawn.spec.oci_version,
+                cgroup_paths=drawn.manager.paths,
+                annotations=drawn.spec.annotations,
+                fifo=drawn.fifo,
+                created=now(),
+            )
+        )
+        if drawn.keep_spec:
+            write_spec(directory, drawn.spec)
 
     def _make_cgroup(self) -> None:
         manager = self._drawn.manager
@@ -222,7 +252,20 @@ class _Builder:
 
     def _write_document(self, directory: StateDir, pid: int) -> None:
         drawn = self._drawn
-        self._document = build_document_of(drawn, pid)
+        self._document = build_document(
+            drawn.spec,
+            container_id=drawn.container_id,
+            pid=pid,
+            start_time=process_start_time(pid),
+            created=now(),
+            rootfs=drawn.rootfs,
+            bundle=drawn.bundle,
+            cgroup_paths=drawn.manager.paths,
+            no_pivot=drawn.options.no_pivot,
+            no_new_keyring=drawn.options.no_new_keyring,
+            external_descriptors=[_link_text(f"/proc/{pid}/fd/{number}") for number in range(3)],
+            rootless=os.geteuid() != 0,
+        )
         directory.write(self._document)
 
     def _take_master(self, stdio: OpenedStdio) -> None:
@@ -259,6 +302,13 @@ def host_root(spec: Spec) -> tuple[int, int]:
 def now() -> str:
     """RFC 3339 in UTC with nine digits' room, trailing zeros trimmed, as Go prints it."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
+
+
+def _link_text(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:  # closed by the caller's choice, or not ours to read
+        return ""
 
 
 def _check_preserved(count: int, container_id: str) -> None:

@@ -100,15 +100,14 @@ class Runtime:
     def _make(
         self, container_id: str, bundle: str | None, spec: Spec | None, options: CreateOptions, *, fifo: bool
     ) -> Container:
-        where, config = create.read_spec(bundle, spec)
-        drawn = create.draw(container_id, bundle=where, spec=config, options=options, fifo=fifo)
+        drawn = create.draw(self._store, container_id, bundle=bundle, spec=spec, options=options, fifo=fifo)
         made = create.build(self._store, drawn)
         init = Process(
             made.child,
             container_id=container_id,
             exec_id=container_id,
             stdio=made.stdio,
-            terminal=bool(config.process and config.process.terminal),
+            terminal=bool(drawn.spec.process and drawn.spec.process.terminal),
         )
         init.own()
         container = Container(
@@ -116,7 +115,7 @@ class Runtime:
             document=made.document,
             manager=made.manager,
             init=init,
-            spec=config,
+            spec=drawn.spec,
             on_gone=_forget,
         )
         with _live_lock:
@@ -166,9 +165,9 @@ class Runtime:
             container = self.load(container_id)
         except ContainerNotFound:
             adopt.remove_half_made(self._store, container_id)
-            if not force:
-                raise
-            return
+            if force:
+                return
+            raise
         container.delete(force)
 
 

@@ -95,7 +95,7 @@ class Stream:
         finally:
             with self._lock:
                 self._users -= 1
-                if self._closing and self._users == 0:
+                if self._users == 0 and self.closed:
                     self._release()
 
     # --- threads -------------------------------------------------------------------------------------
