@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..oci.config import NamespaceType
 from ..oci.devices import DEFAULT_DEVICE_RULES, DEFAULT_DEVICES
-from ..oci.names import PERSONALITIES, RLIMITS, ROOTFS_PROPAGATIONS
+from ..oci.names import PERSONALITIES, ROOTFS_PROPAGATIONS
 from .document import NAMESPACE_NAMES, make_labels, parse_document
 from .filters import seccomp_members
 from .limits import device_rule, write_resources
@@ -196,18 +196,13 @@ def _process_members(process: Process | None) -> dict[str, Any]:
 
 
 def _process_limits(process: Process | None) -> dict[str, Any]:
+    """Resource limits are not among them: they belong to a process, and exec reads them from the bundle."""
     if process is None:
         return {}
-    limits = [
-        {"type": RLIMITS[limit.type], "hard": limit.hard, "soft": limit.soft}
-        for limit in process.rlimits
-        if limit.type in RLIMITS
-    ]
     found = _dropping_empty(
         {
             "apparmor_profile": process.apparmor_profile,
             "process_label": process.selinux_label,
-            "rlimits": limits,
         }
     )
     if process.oom_score_adj is not None:

@@ -8,11 +8,14 @@ never an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ._read import Reader
 from .document import load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _FORMAT = 1
 
