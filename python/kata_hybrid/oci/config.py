@@ -9,12 +9,14 @@ Source: https://github.com/opencontainers/runtime-spec, config.md and config-lin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import dataclass, field
+else:
+    from ._record import dataclass, field
 
 
 class NamespaceType(Enum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -178,10 +178,7 @@ class StateDir:
             StateError: something cannot be removed.
         """
         try:
-            shutil.rmtree(self.path)
-        except FileNotFoundError:
-            if _is_directory(self.path):  # something else removes it too: once more decides
-                shutil.rmtree(self.path, ignore_errors=True)
+            remove_tree(self.path)
         except OSError as err:
             raise StateError(f"cannot remove the directory: {err.strerror}", path=self.path) from err
 
@@ -244,6 +241,30 @@ def write_atomically(path: str, data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def remove_tree(name: str, dir_fd: int | None = None) -> None:
+    """Remove a file or a directory with all it holds, by descriptors: links are removed, not followed.
+
+    What another process removes at the same time is as good as removed. (``shutil`` would do, for three
+    milliseconds of import.)
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    try:
+        if not stat.S_ISDIR(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=dir_fd)
+            return
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        try:
+            for child in os.listdir(fd):
+                remove_tree(child, fd)
+        finally:
+            os.close(fd)
+        os.rmdir(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return
 
 
 def _write_all(fd: int, data: bytes) -> None:
