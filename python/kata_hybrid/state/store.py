@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, ContainerExists, ContainerNotFound, StateError
@@ -142,7 +143,9 @@ class StateDir:
         data = self._read_file(self.document_path)
         if data is None:
             raise self._not_found()
-        return parse_document(data, path=self.document_path)
+        document = parse_document(data, path=self.document_path)
+        # the directory is what every verb names; runc, too, does not trust the member
+        return document if document.id == self.container_id else replace(document, id=self.container_id)
 
     def write(self, document: StateDocument) -> None:
         """Replace the state document, whole or not at all.

@@ -245,3 +245,9 @@ def test_unknown_members_reach_the_file(store: Store) -> None:
     made = store.reserve("c1")
     made.write(a_document(filler="x"))
     assert json.loads(Path(made.document_path).read_text())["filler"] == "x"
+
+
+def test_id_is_the_directorys_name(store: Store) -> None:
+    made = store.reserve("c2")
+    made.write(a_document())
+    assert made.read().id == "c2"
