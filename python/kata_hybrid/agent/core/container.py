@@ -1,0 +1,291 @@
+"""A container and its processes as the protocol names them.
+
+Nothing here holds a lock across a blocking call: the runtime's container puts its own changes in order, and
+the table of processes is locked only to look and to take a name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from kata_hybrid import cgroups
+from kata_hybrid.agent.core.errors import ContainerPaused, ContainerStopped, InvalidRequest, NotCreated, RunFailed
+from kata_hybrid.agent.core.streams import ProcessStreams
+from kata_hybrid.errors import (
+    ConfigError,
+    ContainerNotPaused,
+    ContainerNotRunning,
+    LaunchError,
+    ProcessExists,
+    ProcessNotFound,
+    SignalError,
+    StatusError,
+)
+from kata_hybrid.runtime import Status, Stdio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kata_hybrid.agent.core.model import ContainerRequest
+    from kata_hybrid.agent.core.policy import VersionPolicy
+    from kata_hybrid.cgroups import Stats
+    from kata_hybrid.oci.config import Process as ProcessConfig
+    from kata_hybrid.oci.config import Resources
+    from kata_hybrid.runtime import Container, ExitStatus, Process
+    from kata_hybrid.runtime.exits import ExitWatcher
+
+MAX_EXEC_ID_BYTES: Final = 255
+
+
+class AgentProcess:
+    """A process under its exec id. Its status and its unread output are kept until the container goes.
+
+    Attributes:
+        waited: somebody has been told the status.
+    """
+
+    def __init__(self, process: Process, exec_id: str, exits: ExitWatcher) -> None:
+        self.process = process
+        self.exec_id = exec_id
+        self.waited = False
+        self._exits = exits
+        self._streams: ProcessStreams | None = None
+
+    @property
+    def streams(self) -> ProcessStreams:
+        """Made on first use, in the event loop."""
+        if self._streams is None:
+            self._streams = ProcessStreams(self.process, self.exited)
+        return self._streams
+
+    async def exited(self) -> ExitStatus:
+        """The exit status, once there is one; any number of tasks may wait."""
+        status = self.process.poll()
+        if status is None and self.process.child is not None:
+            await self._exits.ended(self.process.child)
+            status = self.process.poll()
+        return status if status is not None else await asyncio.to_thread(self.process.wait)
+
+    async def wait(self) -> ExitStatus:
+        """As :meth:`exited`, and remember that the status has been told."""
+        status = await self.exited()
+        self.waited = True
+        return status
+
+    def close(self) -> None:
+        """Close its streams; in the event loop."""
+        if self._streams is not None:
+            self._streams.close()
+        self.process.close_streams()
+
+
+class AgentContainer:
+    """A container of the sandbox.
+
+    Args:
+        manager: its cgroups.
+        mounted: mount points that belong to this container, the newest first.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        request: ContainerRequest,
+        *,
+        policy: VersionPolicy,
+        exits: ExitWatcher,
+        manager: cgroups.Manager,
+        mounted: list[str],
+    ) -> None:
+        self.container = container
+        self.id = request.container_id
+        self.manager = manager
+        self.mounted = mounted
+        self._policy = policy
+        self._exits = exits
+        self._lock = threading.Lock()
+        self.init = AgentProcess(container.init, request.exec_id, exits)
+        self._processes: dict[str, AgentProcess] = {request.exec_id: self.init}
+        self._starting: set[str] = set()
+
+    def process(self, exec_id: str) -> AgentProcess:
+        """The process of this name.
+
+        Raises:
+            ProcessNotFound: there is none.
+        """
+        with self._lock:
+            found = self._processes.get(exec_id)
+        if found is None:
+            raise ProcessNotFound("process does not exist", container_id=self.id, exec_id=exec_id)
+        return found
+
+    def all_processes(self) -> list[AgentProcess]:
+        with self._lock:
+            return list(self._processes.values())
+
+    # Calls from here on block; they run in worker threads.
+
+    def start(self) -> None:
+        """Let the init process go on.
+
+        Raises:
+            NotCreated: it has been started, has ended, or is paused.
+            StatusError: it died before it could be started.
+        """
+        status = self.container.status
+        if status is not Status.CREATED:
+            raise NotCreated(str(status), container_id=self.id)
+        self.container.start()
+
+    def exec(self, exec_id: str, config: ProcessConfig) -> AgentProcess:
+        """Start another process.
+
+        Raises:
+            ContainerStopped, ContainerPaused: wrong status.
+            ProcessExists: the name is in use.
+            RunFailed: it could not be started; nothing is left.
+        """
+        _check_exec_id(exec_id)
+        status = self.container.status
+        if status is Status.STOPPED:
+            raise ContainerStopped("exec", container_id=self.id)
+        if str(status) not in self._policy.exec_statuses:
+            raise ContainerPaused("exec", container_id=self.id)
+        with self._reserved(exec_id):
+            try:
+                process = self.container.exec(config, stdio=Stdio.pipes())
+            except ContainerNotRunning as err:
+                raise ContainerStopped("exec", container_id=self.id) from err
+            except (LaunchError, ConfigError) as err:
+                raise RunFailed(err, container_id=self.id, exec_id=exec_id) from err
+            started = AgentProcess(process, exec_id, self._exits)
+            with self._lock:
+                self._processes[exec_id] = started
+        return started
+
+    @contextmanager
+    def _reserved(self, exec_id: str) -> Iterator[None]:
+        with self._lock:
+            known = self._processes.get(exec_id)
+            if exec_id in self._starting or (known is not None and not self._is_over(known)):
+                raise ProcessExists("process exists", container_id=self.id, exec_id=exec_id)
+            self._starting.add(exec_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._starting.discard(exec_id)
+
+    def _is_over(self, process: AgentProcess) -> bool:
+        """An exec'd process whose end has been told: its name may be given out again."""
+        reusable = self._policy.exec_id_reusable_after_wait and process is not self.init
+        return reusable and process.waited and process.process.poll() is not None
+
+    def signal(self, exec_id: str, number: int) -> None:
+        """Signal one process, or with an empty ``exec_id`` (or when paused) all of them.
+
+        Raises:
+            ProcessNotFound: no process of this name.
+            SignalError: the kernel refused; EINVAL for an impossible number.
+        """
+        if not 0 <= number <= signal.SIGRTMAX:
+            raise SignalError(f"send signal {number}", errno=errno.EINVAL, container_id=self.id, exec_id=exec_id)
+        status = self.container.status
+        if status is Status.STOPPED:
+            self._signal_leftovers(number)
+        elif not exec_id or status is Status.PAUSED:
+            self._signal_all(number)
+        else:
+            self._signal_one(self.process(exec_id), number)
+
+    def _signal_leftovers(self, number: int) -> None:
+        """The init is dead: a kill still reaches what shares its pid namespace with others."""
+        if number == signal.SIGKILL or not self._policy.stopped_drops_signals:
+            self.container.kill(number, all=True)
+
+    def _signal_all(self, number: int) -> None:
+        if number:
+            self.manager.kill_all(number)
+        if self._policy.paused_signal_thaws:
+            try:
+                self.container.resume()
+            except ContainerNotPaused:  # it was not, or the kill has thawed it
+                return
+
+    def _signal_one(self, target: AgentProcess, number: int) -> None:
+        if target is not self.init:
+            target.process.signal(number)
+            return
+        kills = self._policy.sigterm_kills_without_handler and number == signal.SIGTERM
+        if kills and not catches(target.process.pid, number):
+            number = signal.SIGKILL
+        self.container.kill(number)
+
+    def update(self, resources: Resources) -> None:
+        """See ``Container.update``."""
+        self.container.update(resources)
+
+    def stats(self) -> Stats:
+        """Counters; zeroes once it has stopped."""
+        try:
+            return self.container.stats()
+        except ContainerNotRunning:
+            return cgroups.Stats()
+
+    def pids(self) -> list[int]:
+        """Everything in its cgroups."""
+        return self.container.processes()
+
+    def pause(self) -> None:
+        """See ``Container.pause``."""
+        self.container.pause()
+
+    def resume(self) -> None:
+        """See ``Container.resume``."""
+        self.container.resume()
+
+    def destroy(self) -> None:
+        """Remove the runtime's container: a created or stopped one.
+
+        Raises:
+            StatusError: it runs or is paused with a live init process.
+            HookError: a poststop hook failed; it is gone all the same.
+        """
+        dead = self.init.process.poll() is not None
+        try:
+            self.container.delete(force=dead)
+        except StatusError:
+            if self.init.process.poll() is None:
+                raise
+            self.container.delete(force=True)
+
+
+def catches(pid: int, number: int) -> bool:
+    """The process has a handler for the signal (SigCgt of proc(5)); False when that cannot be read."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                name, _, value = line.partition(":")
+                if name == "SigCgt":
+                    return bool(int(value, 16) >> (number - 1) & 1)
+    except OSError:
+        return False
+    return False
+
+
+def _check_exec_id(exec_id: str) -> None:
+    """Refuse what no host sends: an empty, endless or unprintable name.
+
+    Raises:
+        InvalidRequest: with the reason.
+    """
+    if not exec_id:
+        raise InvalidRequest("exec id must not be empty")
+    if len(exec_id.encode("utf-8", "replace")) > MAX_EXEC_ID_BYTES or "/" in exec_id or not exec_id.isprintable():
+        raise InvalidRequest(f"invalid exec id {exec_id[:MAX_EXEC_ID_BYTES]!r}")

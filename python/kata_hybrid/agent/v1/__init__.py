@@ -1,0 +1,1 @@
+"""The Kata 1.x protocol: gRPC service ``grpc.AgentService`` and ``grpc.Health``."""
