@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+
+from .context import write_out
+from .main import package_version
 
 if TYPE_CHECKING:
     from .context import Context
@@ -15,5 +19,8 @@ ARITY = (0, 0)
 
 def run(context: Context, given: Parsed) -> int:
     """Print the document, indented by four."""
+    from ..oci.features import features_document
 
+    document = features_document(version=package_version())
+    write_out(json.dumps(document, indent=4, ensure_ascii=False) + "\n")
     return 0
