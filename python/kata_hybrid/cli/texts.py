@@ -87,7 +87,7 @@ def launch_text(err: LaunchError) -> str:
     if step in _MOUNT_STEPS and err.path:
         source = f'"{err.detail}" ' if err.detail else ""
         return f'error mounting {source}to rootfs at "{err.path}": {reason}'
-    if step == "chdir":
+    if step in {"chdir", "chdirtocwd"}:
         return f'chdir to cwd ("{err.path}") set in config.json failed: {reason}'
     parts = [part for part in (f"{err.step} {err.path}".rstrip(), err.detail, reason) if part]
     return ": ".join(parts)

@@ -38,14 +38,14 @@ def test_errors_have_the_engines_text(error: Exception, text: str) -> None:
         ("/x", errno.EACCES, 'exec: "/x": permission denied'),
     ],
 )
-@pytest.mark.parametrize("step", ["FindExecutable", "find_executable", "execve"])
+@pytest.mark.parametrize("step", ["FindExecutable", "find executable", "execve"])
 def test_a_program_that_cannot_run(program: str, code: int, text: str, step: str) -> None:
     error = errors.LaunchError(step, code, program)
     assert start_failure(error, program=program, init=True) == f"unable to start container process: {text}"
 
 
 def test_a_mount_that_fails_names_both_sides() -> None:
-    error = errors.LaunchError("MountFs", errno.ENODEV, "/tmp", detail="x")
+    error = errors.LaunchError("bind mount", errno.ENODEV, "/tmp", detail="x")
     assert start_failure(error, program="sh", init=True) == (
         "unable to start container process: error during container init: "
         'error mounting "x" to rootfs at "/tmp": no such device'

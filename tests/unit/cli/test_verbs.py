@@ -155,7 +155,7 @@ def test_foreground_takes_signals_over_and_gives_them_back() -> None:
 def test_help_does_not_load_the_runtime() -> None:
     import subprocess
 
-    code = "import sys; from kata_hybrid.cli.main import main; main(['kill', '--help']); print(sorted(sys.modules))"
+    code = "import sys, kata_hybrid.cli.main as m; m.main(['kill', '--help']); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "kata_hybrid.runtime" not in done.stdout
     assert "argparse" not in done.stdout
