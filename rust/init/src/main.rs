@@ -1,0 +1,53 @@
+//! kata-init: walks a launch plan inside the new namespaces, then executes the workload.
+//!
+//! A freestanding static program: no libc, no heap, one thread. argv[1] is the number of a memfd that holds
+//! u32 nfds, i32 fd numbers, i32 sync fd and the plan. The first step that fails is reported on the sync socket.
+//! Build flags are in `rust/core/build.rs`.
+#![no_std]
+#![no_main]
+
+mod context;
+mod nr;
+mod path;
+mod raw;
+mod start;
+mod steps;
+mod text;
+
+use core::ffi::CStr;
+
+use context::Context;
+use kata_plan::{Plan, Step};
+use raw::{Errno, EINVAL};
+
+fn main(argument: Option<&CStr>) -> ! {
+    raw::set_name(c"kata-init");
+    const PR_SET_DUMPABLE: usize = 4;
+    // Not dumpable: processes that share a namespace may not trace this one (CVE-2016-9962). Cannot fail for 0.
+    let _ = raw::prctl(PR_SET_DUMPABLE, 0, 0);
+    raw::reset_signals();
+    raw::umask(0);
+    let Ok((mut context, plan)) = load(argument) else { raw::exit(120) };
+    for (index, step) in plan.steps().enumerate() {
+        let Ok(step) = step else { context.fail(0, index, EINVAL, b"", b"undecodable plan") };
+        if let Err(errno) = steps::run(&mut context, &step) {
+            report(&mut context, &step, index, errno);
+        }
+    }
+    context.fail(0, 0, EINVAL, b"", b"the plan ends without execve")
+}
+
+fn load(argument: Option<&CStr>) -> Result<(Context, Plan<'static>), Errno> {
+    let number = argument.and_then(|text| text::parse_fd(text.to_bytes())).ok_or(EINVAL)?;
+    let bytes: &'static [u8] = raw::map(Some(number), raw::file_len(number)?)?;
+    raw::close(number);
+    let (context, plan) = Context::new(bytes).ok_or(EINVAL)?;
+    Ok((context, Plan::new(plan).map_err(|_| EINVAL)?))
+}
+
+fn report(context: &mut Context, step: &Step<'static>, index: usize, errno: Errno) -> ! {
+    let (path, object) = steps::subject(step);
+    let mut note = text::Buffer::<4096>::new();
+    note.push(if context.note.as_bytes().is_empty() { object } else { context.note.as_bytes() });
+    context.fail(step.code(), index, errno, path, note.as_bytes())
+}

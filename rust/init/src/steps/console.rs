@@ -1,0 +1,48 @@
+//! The terminal of the container: a pty of its own devpts, checked to be one (CVE-2025-52565).
+//! Sources: pty(7), ioctl_tty(2).
+
+use super::mount::MS_BIND;
+use crate::context::Context;
+use crate::path::{self, Leaf};
+use crate::raw::{self, Errno, Fd, AT_FDCWD, EINVAL, O_DIRECTORY, O_NOCTTY, O_PATH, O_RDWR};
+use crate::text;
+
+const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+const TIOCSCTTY: usize = 0x540e;
+const TIOCSWINSZ: usize = 0x5414;
+const TIOCSPTLCK: usize = 0x4004_5431;
+
+/// Open a pty, send its master over descriptor `index`, and take its slave as controlling terminal and stdio.
+pub(crate) fn set_up(context: &Context, index: i64, rows: i64, cols: i64, mount: bool) -> Result<(), Errno> {
+    let slash = match context.rootfs {
+        Some(_) => None,
+        None => Some(raw::openat(AT_FDCWD, c"/", O_PATH | O_DIRECTORY, 0)?),
+    };
+    let root = slash.as_ref().map_or_else(|| context.root(), |fd| Ok(fd.raw()))?;
+    let (master, slave) = open_pty(root)?;
+    if rows > 0 && cols > 0 {
+        let size = |value: i64| u16::try_from(value).unwrap_or(u16::MAX);
+        raw::ioctl_with(master.raw(), TIOCSWINSZ, &mut [size(rows), size(cols), 0, 0])?;
+    }
+    if mount {
+        let (place, _) = path::make_in_root(root, c"dev/console", Leaf::File)?;
+        let source = text::fd_path(slave.raw());
+        raw::mount(Some(source.as_cstr()?), text::fd_path(place.raw()).as_cstr()?, None, MS_BIND, None)?;
+    }
+    raw::send(context.fd(index)?, b"/dev/ptmx", Some(master.raw()))?;
+    for stream in 0..=2 {
+        raw::dup_onto(slave.raw(), stream)?;
+    }
+    raw::ioctl(0, TIOCSCTTY, 0).map(drop)
+}
+
+fn open_pty(root: i32) -> Result<(Fd, Fd), Errno> {
+    let master = path::open_in_root(root, c"dev/pts/ptmx", O_RDWR | O_NOCTTY)?;
+    let on_devpts = raw::fstatfs(master.raw())?.0 == DEVPTS_SUPER_MAGIC;
+    if !on_devpts || raw::fstat(master.raw())?.rdev != (5, 2) {
+        return Err(EINVAL);
+    }
+    raw::ioctl_with(master.raw(), TIOCSPTLCK, &mut 0_i32)?;
+    let slave = raw::pty_peer(master.raw())?;
+    Ok((master, slave))
+}

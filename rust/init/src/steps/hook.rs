@@ -1,0 +1,66 @@
+//! createContainer and startContainer hooks, which run in the container's namespaces.
+//! Source: runtime-spec config.md#posix-platform-hooks.
+
+use kata_plan::Step;
+
+use crate::context::Context;
+use crate::raw::{self, Errno, Fd, Forked, ECANCELED, EINVAL, ETIMEDOUT};
+
+const SIGCHLD: u64 = 17;
+const NOT_EXECUTED: i32 = 127;
+
+/// Run one hook to its end, with the state on stdin and its output captured for the error report.
+pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Errno> {
+    let Step::Hook { kind, index, path, args, env, timeout_ms, state } = step else { return Err(EINVAL) };
+    let input = raw::memfd(c"hook-state")?;
+    write_all(&input, state)?;
+    raw::rewind(input.raw())?;
+    let output = raw::memfd(c"hook-output")?;
+    let pidfd = match raw::fork(0, SIGCHLD)? {
+        Forked::Parent { pidfd, .. } => pidfd,
+        Forked::Child => {
+            let streams = [(&input, 0), (&output, 1), (&output, 2)];
+            let ready = streams.iter().try_for_each(|(from, to)| raw::dup_onto(from.raw(), *to));
+            if ready.is_ok() {
+                let argv = core::iter::once(*path).filter(|_| args.is_empty()).chain(args.clone());
+                raw::execve(path, argv, args.len().max(1), env.clone(), env.len());
+            }
+            let _ = raw::write(output.raw(), b"cannot be executed");
+            raw::exit(NOT_EXECUTED)
+        }
+    };
+    let in_time = raw::poll_exit(pidfd.raw(), *timeout_ms)?;
+    if !in_time {
+        raw::kill_by_pidfd(pidfd.raw())?;
+    }
+    let (status, signal) = raw::wait_pidfd(pidfd.raw())?;
+    if in_time && status == 0 && signal == 0 {
+        return Ok(());
+    }
+    let note = &mut context.note;
+    note.push(kind.to_bytes());
+    note.push(b" hook #");
+    note.push_number(*index);
+    if !in_time {
+        note.push(b": hook ran past specified timeout of ");
+        note.push_number(*timeout_ms / 1000);
+        note.push(b".0s");
+        return Err(ETIMEDOUT);
+    }
+    note.push(if signal == 0 { b": exit status " } else { b": signal " });
+    note.push_number(i64::from(if signal == 0 { status } else { signal }));
+    note.push(b", output: ");
+    raw::rewind(output.raw())?;
+    let mut text = [0_u8; 3000];
+    let len = raw::read(output.raw(), &mut text)?;
+    note.push(&text[..len]);
+    Err(ECANCELED)
+}
+
+fn write_all(file: &Fd, mut data: &[u8]) -> Result<(), Errno> {
+    while !data.is_empty() {
+        let done = raw::write(file.raw(), data)?;
+        data = data.get(done..).unwrap_or_default();
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Masked and read-only paths. Done while `/proc` and `/dev` are still the host's, so that a rootfs cannot
+//! offer a `/dev/null` of its own (CVE-2025-31133). Source: runtime-spec config-linux.md#masked-paths.
+
+use core::ffi::CStr;
+
+use super::mount::{self, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC};
+use crate::path;
+use crate::raw::{self, Errno, Fd, AT_FDCWD, EINVAL, ENOENT, ENOTDIR, O_NOFOLLOW, O_PATH};
+use crate::text;
+
+fn open_existing(root: i32, path: &CStr) -> Result<Option<Fd>, Errno> {
+    match path::open_in_root(root, path, O_PATH) {
+        Err(ENOENT | ENOTDIR) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// A file reads as empty, a directory is empty and read-only; what is missing needs no mask.
+pub(crate) fn mask(root: i32, path: &CStr) -> Result<(), Errno> {
+    let Some(place) = open_existing(root, path)? else { return Ok(()) };
+    let target = text::fd_path(place.raw());
+    if raw::fstat(place.raw())?.is_dir() {
+        let data = Some(c"nr_blocks=1,nr_inodes=1");
+        return raw::mount(Some(c"tmpfs"), target.as_cstr()?, Some(c"tmpfs"), MS_RDONLY, data);
+    }
+    let null = raw::openat(AT_FDCWD, c"/dev/null", O_PATH | O_NOFOLLOW, 0)?;
+    if !raw::fstat(null.raw())?.is_null_device() {
+        return Err(EINVAL);
+    }
+    raw::mount(Some(text::fd_path(null.raw()).as_cstr()?), target.as_cstr()?, None, MS_BIND, None)
+}
+
+/// Bound on itself and made read-only; nosuid, nodev and noexec stay.
+pub(crate) fn make_readonly(root: i32, path: &CStr) -> Result<(), Errno> {
+    let Some(place) = open_existing(root, path)? else { return Ok(()) };
+    let here = text::fd_path(place.raw());
+    raw::mount(Some(here.as_cstr()?), here.as_cstr()?, None, MS_BIND | MS_REC, None)?;
+    let bound = path::open_in_root(root, path, O_PATH)?;
+    let kept = mount::mount_flags(raw::fstatfs(bound.raw())?.1) & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    mount::remount_fd(&bound, MS_RDONLY | kept, 0)
+}
