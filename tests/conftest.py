@@ -7,6 +7,7 @@ here and not at pid 1, which may be slow to notice.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import shutil
@@ -214,6 +215,7 @@ class Footprint:
         from kata_hybrid.runtime import orphans
 
         orphans.reap()
+        gc.collect()  # a pidfd belongs to its object, which a traceback or cycle may still hold
         return cls(
             fds=_open_files(),
             children=_children(),
@@ -286,10 +288,11 @@ def _is_ours(name: str) -> bool:
 
 
 @pytest.fixture
-def leak_check(tmp_path: Path, subreaper: None) -> Iterator[None]:
+def leak_check(request: pytest.FixtureRequest, tmp_path: Path, subreaper: None) -> Iterator[None]:
     """Compare before and after; wait a little for what is just going away."""
     before = Footprint.take()
     yield
+    request.node.funcargs.clear()  # pytest would keep the test's containers, and so their pidfds
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         grown = Footprint.take().growth_since(before)

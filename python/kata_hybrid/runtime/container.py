@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from kata_hybrid.cgroups import Manager, Stats
-    from kata_hybrid.oci.config import Process as ProcessConfig
     from kata_hybrid.oci.config import Hooks, Resources, Spec
+    from kata_hybrid.oci.config import Process as ProcessConfig
     from kata_hybrid.runtime.process import ExitStatus, Process
     from kata_hybrid.state import StateDir, StateDocument
 
