@@ -1,0 +1,294 @@
+"""The RPCs: look up, call the core in a worker thread, convert the answer.
+
+Nothing blocks in a handler. Calls that park (WaitProcess, ReadStdout, ReadStderr, GetOOMEvent) hold no
+thread, only a callback in the event loop, so any number of them leaves Check answering at once. A call whose
+client has gone is carried to its end when it changes something; what a parked read had taken is put back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from kata_hybrid.agent.core import guest
+from kata_hybrid.agent.core.copyfile import FileCopies
+from kata_hybrid.agent.core.errors import NotSupported, OperationTimedOut, RequestRefused, TracingState
+from kata_hybrid.agent.core.model import DateTime, GuestDetailsRequest
+from kata_hybrid.agent.core.oom import OomEvents
+from kata_hybrid.agent.core.processes import list_processes
+from kata_hybrid.agent.v1 import convert
+from kata_hybrid.errors import ContainerNotFound, ProcessNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.empty_pb2 import Empty
+    from google.protobuf.message import Message
+
+    from kata_hybrid.agent.core.container import AgentContainer, AgentProcess
+    from kata_hybrid.agent.core.model import ProcessRef
+    from kata_hybrid.agent.core.policy import VersionPolicy
+    from kata_hybrid.agent.core.sandbox import Sandbox
+    from kata_hybrid.agent.core.streams import OutputStream
+    from kata_hybrid.agent.v1.guard import Context, Handler
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+WORKERS = 32
+UNSUPPORTED = (
+    "UpdateInterface",
+    "UpdateRoutes",
+    "ListInterfaces",
+    "ListRoutes",
+    "AddARPNeighbors",
+    "OnlineCPUMem",
+    "MemHotplugByProbe",
+)
+"""Network and hot-plug of a VM: answered by UNIMPLEMENTED."""
+
+
+class AgentService:
+    """One per server; lives in the server's event loop.
+
+    Args:
+        allow_set_time: SetGuestDateTime may change the clock.
+    """
+
+    def __init__(self, sandbox: Sandbox, policy: VersionPolicy, *, allow_set_time: bool) -> None:
+        self._sandbox = sandbox
+        self._policy = policy
+        self._allow_set_time = allow_set_time
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="agent")
+        self._copies = FileCopies()
+        self._oom = OomEvents()
+        self._tracing = False
+        self._watching: set[asyncio.Task[object]] = set()
+
+    def handlers(self) -> dict[str, Handler]:
+        """RPC name to coroutine function, for every RPC of the protocol."""
+        named = {rpc: getattr(self, rpc) for rpc in convert.METHODS if rpc not in UNSUPPORTED}
+        return named | {rpc: _unsupported(rpc) for rpc in UNSUPPORTED}
+
+    async def close(self) -> None:
+        """Stop following processes and wait for calls under way. Containers stay."""
+        for task in self._watching:
+            task.cancel()
+        self._oom.close()
+        await asyncio.to_thread(self._pool.shutdown)
+
+    async def _blocking(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in a worker thread, to the end even when the client goes away."""
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, functools.partial(call, *args, **kwargs))
+        future.add_done_callback(_noted)
+        return await asyncio.shield(future)
+
+    def _follow(self, process: AgentProcess) -> None:
+        """Take a process's status as soon as there is one, so that it is no zombie until somebody asks."""
+        task: asyncio.Task[object] = asyncio.ensure_future(process.exited())
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    def _process(self, ref: ProcessRef) -> AgentProcess:
+        self._sandbox.require_started()
+        return self._sandbox.container(ref.container_id).process(ref.exec_id)
+
+    # --- health and guest ----------------------------------------------------------------------------
+
+    async def Check(self, _: Any, __: Context) -> Message:  # noqa: N802 - RPC names
+        return convert.SERVING
+
+    async def Version(self, _: Any, __: Context) -> Message:  # noqa: N802
+        return convert.version_reply(guest.agent_version())
+
+    async def GetGuestDetails(self, request: Any, _: Context) -> Message:  # noqa: N802
+        asked = GuestDetailsRequest(request.mem_block_size, request.mem_hotplug_probe)
+        return convert.details_reply(await self._blocking(guest.guest_details, asked, self._policy))
+
+    async def SetGuestDateTime(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        wanted = DateTime(request.Sec, request.Usec)
+        guest.set_date_time(wanted, allowed=self._allow_set_time)
+        return convert.EMPTY
+
+    async def ReseedRandomDev(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        await self._blocking(guest.reseed_random, request.data)
+        return convert.EMPTY
+
+    async def CopyFile(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        await self._blocking(self._copies.write, convert.file_chunk(request))
+        return convert.EMPTY
+
+    async def GetOOMEvent(self, _: Any, __: Context) -> Message:  # noqa: N802
+        return convert.oom_reply(await self._oom.next())
+
+    async def StartTracing(self, _: Any, __: Context) -> Empty:  # noqa: N802
+        if self._tracing:
+            raise TracingState("tracing already enabled")
+        self._tracing = True
+        return convert.EMPTY
+
+    async def StopTracing(self, _: Any, __: Context) -> Empty:  # noqa: N802
+        if not self._tracing:
+            raise TracingState("tracing not enabled")
+        self._tracing = False
+        return convert.EMPTY
+
+    # --- sandbox and containers ----------------------------------------------------------------------
+
+    async def CreateSandbox(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        await self._blocking(self._sandbox.create, convert.sandbox_request(request))
+        return convert.EMPTY
+
+    async def DestroySandbox(self, _: Any, __: Context) -> Empty:  # noqa: N802
+        await self._blocking(self._sandbox.destroy)
+        return convert.EMPTY
+
+    async def CreateContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        self._sandbox.require_started()
+        wanted = convert.container_request(request)
+        made = await self._blocking(self._create, wanted)
+        self._follow(made.init)
+        return convert.EMPTY
+
+    def _create(self, wanted: Any) -> AgentContainer:
+        return self._sandbox.create_container(wanted)
+
+    async def StartContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        self._sandbox.require_started()
+        container = self._sandbox.container(request.container_id)
+        self._oom.watch(container.id, container.manager)
+        await self._blocking(container.start)
+        return convert.EMPTY
+
+    async def RemoveContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        removing = asyncio.ensure_future(self._remove(request.container_id))
+        removing.add_done_callback(_noted)
+        limit = request.timeout or None
+        try:
+            await asyncio.wait_for(asyncio.shield(removing), limit)
+        except TimeoutError as err:
+            raise OperationTimedOut(request.timeout, container_id=request.container_id) from err
+        return convert.EMPTY
+
+    async def _remove(self, container_id: str) -> None:
+        container = self._sandbox.container(container_id)
+        try:
+            await self._blocking(self._sandbox.remove_container, container_id)
+        finally:
+            if not self._knows(container):
+                self._oom.forget(container_id)
+                for process in container.all_processes():
+                    process.close()
+
+    def _knows(self, container: AgentContainer) -> bool:
+        try:
+            return self._sandbox.container(container.id) is container
+        except ContainerNotFound:
+            return False
+
+    async def UpdateContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        wanted = convert.update_request(request)
+        if wanted.resources is None:
+            raise RequestRefused("Resources in the request are nil")
+        container = self._sandbox.container(wanted.container_id)
+        await self._blocking(container.update, wanted.resources)
+        return convert.EMPTY
+
+    async def StatsContainer(self, request: Any, _: Context) -> Message:  # noqa: N802
+        container = self._sandbox.container(request.container_id)
+        return convert.stats_reply(await self._blocking(container.stats))
+
+    async def PauseContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        await self._blocking(self._sandbox.container(request.container_id).pause)
+        return convert.EMPTY
+
+    async def ResumeContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        await self._blocking(self._sandbox.container(request.container_id).resume)
+        return convert.EMPTY
+
+    async def ListProcesses(self, request: Any, _: Context) -> Message:  # noqa: N802
+        wanted = convert.list_request(request)
+        container = self._sandbox.container(wanted.container_id)
+        pids = await self._blocking(container.pids)
+        return convert.list_reply(await self._blocking(list_processes, pids, wanted.format, wanted.args))
+
+    # --- processes -----------------------------------------------------------------------------------
+
+    async def ExecProcess(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        self._sandbox.require_started()
+        ref = convert.process_ref(request)
+        container = self._sandbox.container(ref.container_id)
+        config = convert.exec_process(request, container.container.spec.process)
+        process = await self._blocking(container.exec, ref.exec_id, config)
+        self._follow(process)
+        return convert.EMPTY
+
+    async def SignalProcess(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        wanted = convert.signal_request(request)
+        self._sandbox.require_started()
+        try:
+            container = self._sandbox.container(wanted.target.container_id)
+            await self._blocking(container.signal, wanted.target.exec_id, wanted.signal)
+        except (ContainerNotFound, ProcessNotFound) as err:
+            err.exec_id = wanted.target.exec_id
+            raise
+        return convert.EMPTY
+
+    async def WaitProcess(self, request: Any, _: Context) -> Message:  # noqa: N802
+        status = await self._process(convert.process_ref(request)).wait()
+        return convert.wait_reply(status.status)
+
+    async def ReadStdout(self, request: Any, context: Context) -> Message:  # noqa: N802
+        wanted = convert.read_request(request)
+        return await _read(self._process(wanted.target).streams.stdout, wanted.length, context)
+
+    async def ReadStderr(self, request: Any, context: Context) -> Message:  # noqa: N802
+        wanted = convert.read_request(request)
+        return await _read(self._process(wanted.target).streams.stderr, wanted.length, context)
+
+    async def WriteStdin(self, request: Any, _: Context) -> Message:  # noqa: N802
+        wanted = convert.write_request(request)
+        return convert.write_reply(await self._process(wanted.target).streams.stdin.write(wanted.data))
+
+    async def CloseStdin(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        self._process(convert.process_ref(request)).streams.stdin.close()
+        return convert.EMPTY
+
+    async def TtyWinResize(self, request: Any, _: Context) -> Empty:  # noqa: N802
+        wanted = convert.resize_request(request)
+        self._process(wanted.target).streams.resize(wanted.rows, wanted.columns)
+        return convert.EMPTY
+
+
+async def _read(stream: OutputStream, length: int, context: Context) -> Message:
+    """Data for a client that is still there; else they are put back for the next."""
+    data = await stream.read(length)
+    if context.cancelled():
+        stream.give_back(data)
+        raise asyncio.CancelledError
+    context.add_done_callback(functools.partial(_put_back_if_undelivered, stream, data))
+    return convert.read_reply(data)
+
+
+def _put_back_if_undelivered(stream: OutputStream, data: bytes, context: Context) -> None:
+    if context.cancelled():
+        stream.give_back(data)
+
+
+def _unsupported(rpc: str) -> Handler:
+    async def refuse(_: Any, __: Context) -> Message:
+        raise NotSupported(rpc)
+
+    return refuse
+
+
+def _noted(future: asyncio.Future[Any]) -> None:
+    """A call whose client went away has failed: its error goes to the log and not to the loop's handler."""
+    if not future.cancelled() and (err := future.exception()) is not None:
+        log.debug("call failed: %s", err)
