@@ -29,6 +29,8 @@ POOL = descriptor_pool.DescriptorPool()
 POOL.AddSerializedFile(empty_pb2.DESCRIPTOR.serialized_pb)
 '''
 
+STUB_HEAD = "# mypy: ignore-errors\n"  # protoc's stubs are not strict
+
 
 def generate(out: Path) -> list[Path]:
     """Generate every version found below ``protos/`` into ``out``, which is emptied first.
@@ -49,18 +51,19 @@ def generate(out: Path) -> list[Path]:
         (target / "__init__.py").write_text("")
         (target / "_pool.py").write_text(POOL_MODULE)
         for module in sorted(target.glob("*_pb2.py*")):
-            module.write_text(relocate(module.read_text(), version.name))
+            head = STUB_HEAD if module.suffix == ".pyi" else ""
+            module.write_text(head + relocate(module.read_text(), version.name))
     (out / "__init__.py").write_text("")
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 
 def relocate(source: str, version: str) -> str:
     """Generated code with full import paths and the version's own descriptor pool."""
-    source = re.sub(rf"^from {version} import ", f"from {PACKAGE}.{version} import ", source, flags=re.MULTILINE)
-    return source.replace(
-        "from google.protobuf import descriptor_pool as _descriptor_pool\n",
-        f"from google.protobuf import descriptor_pool as _descriptor_pool\nfrom {PACKAGE}.{version}._pool import POOL as _POOL\n",
-    ).replace("_descriptor_pool.Default()", "_POOL")
+    package = f"{PACKAGE}.{version}"
+    source = re.sub(rf"^from {version} import ", f"from {package} import ", source, flags=re.MULTILINE)
+    own_pool = f"from {package}._pool import POOL as _POOL\n"
+    source = source.replace("from google.protobuf import descriptor_pool as _descriptor_pool\n", own_pool)
+    return source.replace("_descriptor_pool.Default()", "_POOL")
 
 
 def _run_protoc(protos: Path, out: Path, files: list[Path]) -> None:

@@ -1,0 +1,39 @@
+# One entry for people and for CI. `make help` lists the targets.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+export CARGO_TERM_COLOR := never
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types rust-test wheel clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: ## build, start the guest agent and drive a container through gRPC
+	@scripts/setup.sh --root
+	@$(PYTHON) -m kata_hybrid demo --start-agent
+
+test: ## the same set-up, then all tests
+	@scripts/setup.sh --root test
+	@$(PYTHON) -m pytest
+
+lint: ## ruff, rustfmt and clippy
+	@scripts/setup.sh test,lint
+	@$(VENV)/bin/ruff check .
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-features -- -D warnings
+
+types: ## mypy --strict
+	@scripts/setup.sh test,lint
+	@$(VENV)/bin/mypy
+
+rust-test: ## unit tests of the Rust crates
+	@PYO3_PYTHON=$(abspath $(PYTHON)) cargo test -p kata-plan
+	@PYO3_PYTHON=$(abspath $(PYTHON)) cargo test -p kata-core --no-default-features
+
+wheel: ## a wheel in target/wheels
+	@scripts/setup.sh test,lint
+	@$(VENV)/bin/maturin build --release
+
+clean: ## remove what the build made
+	@rm -rf $(VENV) target python/kata_hybrid/agent/_proto python/kata_hybrid/_core*.so
