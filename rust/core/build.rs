@@ -5,14 +5,19 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, exit};
+use std::process::{exit, Command};
 
 const INIT_FLAGS: [&str; 10] = [
-    "-C", "link-arg=-nostartfiles",
-    "-C", "link-arg=-nostdlib",
-    "-C", "link-arg=-static",
-    "-C", "relocation-model=static",
-    "-C", "target-feature=+crt-static",
+    "-C",
+    "link-arg=-nostartfiles",
+    "-C",
+    "link-arg=-nostdlib",
+    "-C",
+    "link-arg=-static",
+    "-C",
+    "relocation-model=static",
+    "-C",
+    "target-feature=+crt-static",
 ];
 
 fn main() {
@@ -58,7 +63,9 @@ fn generate_protos(workspace: &Path) {
 fn run(command: &mut Command) {
     match command.output() {
         Ok(output) if output.status.success() => {}
-        Ok(output) => fail(&format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr))),
+        Ok(output) => {
+            fail(&format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
+        }
         Err(error) => fail(&format!("{command:?}: {error}")),
     }
 }

@@ -1,0 +1,28 @@
+//! `probe`, `build_info`, `force_fallback`.
+
+use std::collections::BTreeMap;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::{fallback, image};
+
+/// What this extension was built from and for.
+#[pyfunction]
+pub(super) fn build_info() -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("profile", env!("KATA_PROFILE").to_owned()),
+        ("target", env!("KATA_TARGET").to_owned()),
+        ("init_bytes", image::size().to_string()),
+    ])
+}
+
+/// Force a fallback, or stop that.
+#[pyfunction]
+pub(super) fn force_fallback(name: &str, on: bool) -> PyResult<()> {
+    if fallback::force(name, on) {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("there is no fallback named {name:?}")))
+}
