@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOG_FORMAT = 'time="%(asctime)s" level=%(levelname)s msg="%(message)s" name=kata-agent pid=%(process)d source=%(name)s'
+LOG_FORMAT = (
+    'time="%(asctime)s" level=%(levelname)s msg="%(message)s" name=kata-agent pid=%(process)d source=%(name)s'
+)
 
 
 def parser() -> argparse.ArgumentParser:

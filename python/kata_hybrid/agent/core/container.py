@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from kata_hybrid import cgroups
-from kata_hybrid.agent.core.errors import ContainerPaused, ContainerStopped, InvalidRequest, NotCreated, RunFailed
+from kata_hybrid.agent.core.errors import (
+    ContainerPaused,
+    ContainerStopped,
+    InvalidRequest,
+    NotCreated,
+    RunFailed,
+)
 from kata_hybrid.agent.core.streams import ProcessStreams
 from kata_hybrid.errors import (
     ConfigError,
@@ -195,7 +201,8 @@ class AgentContainer:
             SignalError: the kernel refused; EINVAL for an impossible number.
         """
         if not 0 <= number <= signal.SIGRTMAX:
-            raise SignalError(f"send signal {number}", errno=errno.EINVAL, container_id=self.id, exec_id=exec_id)
+            text = f"send signal {number}"
+            raise SignalError(text, errno=errno.EINVAL, container_id=self.id, exec_id=exec_id)
         status = self.container.status
         if status is Status.STOPPED:
             self._signal_leftovers(number)
@@ -287,5 +294,6 @@ def _check_exec_id(exec_id: str) -> None:
     """
     if not exec_id:
         raise InvalidRequest("exec id must not be empty")
-    if len(exec_id.encode("utf-8", "replace")) > MAX_EXEC_ID_BYTES or "/" in exec_id or not exec_id.isprintable():
+    too_long = len(exec_id.encode("utf-8", "replace")) > MAX_EXEC_ID_BYTES
+    if too_long or "/" in exec_id or not exec_id.isprintable():
         raise InvalidRequest(f"invalid exec id {exec_id[:MAX_EXEC_ID_BYTES]!r}")

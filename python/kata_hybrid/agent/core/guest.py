@@ -36,7 +36,7 @@ OWN_RESOLV_CONF: Final = "/run/kata-containers/sandbox/resolv.conf"
 
 def agent_version() -> str:
     """The build's version."""
-    return _core.build_info().get("version", "unknown")
+    return str(_core.build_info().get("version", "unknown"))
 
 
 def guest_details(request: GuestDetailsRequest, policy: VersionPolicy) -> GuestDetails:
@@ -105,8 +105,8 @@ def set_date_time(wanted: DateTime, *, allowed: bool) -> None:
     if not 0 <= wanted.microseconds < 1_000_000:
         raise InvalidRequest(f"microseconds {wanted.microseconds} are out of range")
     if not allowed:
-        message = "Could not set guest time: this agent is not the guest's init and was started without --allow-set-time"
-        raise RequestRefused(message)
+        reason = "this agent is not the guest's init and was started without --allow-set-time"
+        raise RequestRefused(f"Could not set guest time: {reason}")
     try:
         time.clock_settime_ns(time.CLOCK_REALTIME, wanted.seconds * 10**9 + wanted.microseconds * 1000)
     except (OSError, OverflowError) as err:

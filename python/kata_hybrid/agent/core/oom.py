@@ -30,7 +30,7 @@ class OomEvents:
         return await self._queue.get()
 
     def watch(self, container_id: str, manager: Manager) -> None:
-        """Follow a container that has been started. Without a memory controller there is nothing to follow."""
+        """Follow a container. Without a memory controller there is nothing to follow."""
         if container_id in self._watches:
             return
         try:

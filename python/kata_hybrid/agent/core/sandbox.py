@@ -161,7 +161,8 @@ class Sandbox:
         runtime = Runtime(root)
         if request.sandbox_id:  # without one the directory is not ours alone
             remove_stale(runtime)
-        namespaces = SandboxNamespaces(os.path.join(self._places.namespace_root, request.sandbox_id or "sandbox"))
+        name = request.sandbox_id or "sandbox"
+        namespaces = SandboxNamespaces(os.path.join(self._places.namespace_root, name))
         resolver = Resolver()
         with Undo() as undo:
             undo.add(self._remove_root, root)

@@ -193,7 +193,8 @@ def scan_guest_hooks(directory: str) -> dict[str, tuple[Hook, ...]]:
     Raises:
         RequestRefused: a directory could not be read.
     """
-    return {kind: _scan(os.path.join(directory, kind), kind) for kind in ("prestart", "poststart", "poststop")}
+    kinds = ("prestart", "poststart", "poststop")
+    return {kind: _scan(os.path.join(directory, kind), kind) for kind in kinds}
 
 
 def _scan(directory: str, kind: str) -> tuple[Hook, ...]:

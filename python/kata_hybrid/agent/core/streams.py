@@ -148,8 +148,7 @@ class InputStream:
                 return await self._write_now(self._stream, data)
         finally:
             self._writers -= 1
-            if self._closing and self._writers == 0:
-                self._stream.close()
+            self._close_if_idle()
 
     async def _write_now(self, stream: Stream, data: bytes) -> int:
         before = stream.written
@@ -172,7 +171,10 @@ class InputStream:
         if self._closing:
             raise StdinClosed("stdin is closed")
         self._closing = True
-        if self._stream is not None and self._writers == 0:
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._closing and self._stream is not None and self._writers == 0:
             self._stream.close()
 
     def drop(self) -> None:

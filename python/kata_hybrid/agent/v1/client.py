@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
-
 from kata_hybrid.agent._proto.v1 import agent_pb2, health_pb2, oci_pb2
 from kata_hybrid.agent.v1.convert import METHODS
 
@@ -28,7 +27,9 @@ class AgentClient:
     def __init__(self, address: str) -> None:
         self._channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])
 
-    def call(self, rpc: str, request: Message | None = None, *, timeout: float | None = None, **fields: Any) -> Any:
+    def call(
+        self, rpc: str, request: Message | None = None, *, timeout: float | None = None, **fields: Any
+    ) -> Any:
         """Call ``rpc`` with ``request``, or with one made of ``fields``; gives the reply message.
 
         Args:

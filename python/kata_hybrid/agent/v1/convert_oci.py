@@ -131,7 +131,8 @@ def _hooks(message: pb.Hooks) -> oci.Hooks:
 def _hook_list(messages: Iterable[pb.Hook]) -> tuple[oci.Hook, ...]:
     """A timeout of 0 means none here; the original would let such a hook run for no time at all."""
     return tuple(
-        oci.Hook(text(each.Path), texts(each.Args), texts(each.Env), each.Timeout or None) for each in messages
+        oci.Hook(text(each.Path), texts(each.Args), texts(each.Env), each.Timeout or None)
+        for each in messages
     )
 
 
@@ -175,7 +176,9 @@ def resources(message: pb.LinuxResources) -> oci.Resources:
         cpu=_cpu(message.CPU) if message.HasField("CPU") else None,
         pids=oci.Pids(message.Pids.Limit or None) if message.HasField("Pids") else None,
         block_io=_block_io(message.BlockIO) if message.HasField("BlockIO") else None,
-        hugepage_limits=tuple(oci.HugepageLimit(each.Pagesize, each.Limit) for each in message.HugepageLimits),
+        hugepage_limits=tuple(
+            oci.HugepageLimit(each.Pagesize, each.Limit) for each in message.HugepageLimits
+        ),
         network=_network(message.Network) if message.HasField("Network") else None,
     )
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import Message
-
     from kata_hybrid.agent.core.container import AgentContainer, AgentProcess
     from kata_hybrid.agent.core.model import ProcessRef
     from kata_hybrid.agent.core.policy import VersionPolicy
@@ -272,13 +271,13 @@ async def _read(stream: OutputStream, length: int, context: Context) -> Message:
     if context.cancelled():
         stream.give_back(data)
         raise asyncio.CancelledError
-    context.add_done_callback(functools.partial(_put_back_if_undelivered, stream, data))
+
+    def put_back_if_undelivered(ctx: Context) -> None:
+        if ctx.cancelled():
+            stream.give_back(data)
+
+    context.add_done_callback(put_back_if_undelivered)  # type: ignore[arg-type]  # a function is no class
     return convert.read_reply(data)
-
-
-def _put_back_if_undelivered(stream: OutputStream, data: bytes, context: Context) -> None:
-    if context.cancelled():
-        stream.give_back(data)
 
 
 def _unsupported(rpc: str) -> Handler:
