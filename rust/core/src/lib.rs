@@ -13,6 +13,8 @@ pub mod image;
 pub mod launch;
 pub mod message;
 pub mod process;
+pub mod path;
+pub mod probe;
 mod py;
 pub mod reaper;
 pub mod spawn;

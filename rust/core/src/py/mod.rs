@@ -3,6 +3,7 @@
 mod convert;
 mod device;
 mod launch;
+mod path;
 mod process;
 mod system;
 
@@ -16,6 +17,8 @@ mod _core {
     use super::device::{device_program, device_program_attach, device_program_query};
     #[pymodule_export]
     use super::launch::{describe_plan, spawn, Launch};
+    #[pymodule_export]
+    use super::path::{mkdir_in_root, open_beneath, open_in_root, probe};
     #[pymodule_export]
     use super::process::{reap_orphans, set_child_subreaper, Child, Reaper};
     #[pymodule_export]
