@@ -1,17 +1,16 @@
 """The sandbox's persistent namespaces: ipc and uts for all its containers, a pid namespace if asked for.
 
 No thread of the agent enters another namespace. A kata-init is started into new ones with a plan that only
-waits at a fifo nobody opens; its ``/proc/<pid>/ns`` files are bound to files of ours and it is ended. With a
-shared pid namespace it stays: the namespace lives as long as its first process.
+waits for a go-ahead; its ``/proc/<pid>/ns`` files are bound to files of ours and it is ended. With a shared
+pid namespace it stays: the namespace lives as long as its first process.
 
 Source: namespaces(7); Kata 1.x persistent namespaces (behaviour).
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import signal
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from kata_hybrid import _core
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PERSISTENT = (NamespaceType.IPC, NamespaceType.UTS)
-END_SECONDS = 5.0
 
 
 class SandboxNamespaces:
@@ -40,7 +38,7 @@ class SandboxNamespaces:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._pause: _core.Child | None = None
+        self._pause: _core.Launch | None = None
         self.paths: Mapping[NamespaceType, str] = {}
 
     def make(self, *, shared_pid: bool) -> None:
@@ -60,22 +58,22 @@ class SandboxNamespaces:
         os.makedirs(self._directory, 0o755, exist_ok=True)
         undo.add(_remove_directory, self._directory)
         wanted = [*PERSISTENT, NamespaceType.PID] if shared_pid else list(PERSISTENT)
-        child = _start_pause(self._directory, sum(CLONE_FLAGS[kind] for kind in wanted))
-        undo.add(_end, child)
+        pause = _start_pause(sum(CLONE_FLAGS[kind] for kind in wanted))
+        undo.add(_end, pause)
         paths: dict[NamespaceType, str] = {}
         for kind in PERSISTENT:
             target = os.path.join(self._directory, kind.value)
             _discard_old(target)
             os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
             undo.add(os.unlink, target)
-            mounts.bind(f"/proc/{child.pid}/ns/{kind.value}", target)
+            mounts.bind(f"/proc/{pause.pid}/ns/{kind.value}", target)
             undo.add(mounts.unmount, target, mounts.MNT_DETACH)
             paths[kind] = target
         if shared_pid:
-            paths[NamespaceType.PID] = f"/proc/{child.pid}/ns/pid"
-            self._pause = child
+            paths[NamespaceType.PID] = f"/proc/{pause.pid}/ns/pid"
+            self._pause = pause
         else:
-            _end(child)
+            _end(pause)
         self.paths = paths
 
     def close(self) -> None:
@@ -94,39 +92,28 @@ class SandboxNamespaces:
         _remove_directory(self._directory)
 
 
-def _start_pause(directory: str, clone_flags: int) -> _core.Child:
-    """A process in new namespaces that waits for ever."""
-    fifo_path = os.path.join(directory, f"pause-{os.getpid()}.fifo")
-    with ExitStack() as stack:
-        os.mkfifo(fifo_path, 0o600)
-        stack.callback(os.unlink, fifo_path)
-        fifo_fd = _opened(stack, fifo_path, os.O_PATH)
-        null_fd = _opened(stack, os.devnull, os.O_RDWR)
-        plan = encode((steps.Setsid(), steps.ExecFifo(0), steps.Exec(("pause",), (), 0)))
+def _start_pause(clone_flags: int) -> _core.Launch:
+    """A process in new namespaces that waits for a word that never comes, and ends when the agent does."""
+    plan = encode((steps.Setsid(), steps.Sync(steps.SYNC_READY), steps.Exec(("pause",), (), 0)))
+    null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
         with orphans.starting():
-            started = _core.spawn(plan, fds=(fifo_fd,), stdio=(null_fd,) * 3, clone_flags=clone_flags)
+            started = _core.spawn(plan, stdio=(null_fd, null_fd, null_fd), clone_flags=clone_flags)
+            orphans.own(started.pid)
             try:
-                while started.next() is not None:
-                    started.proceed()
-                child = started.child()
+                if started.next() != steps.SYNC_READY:
+                    raise OSError(errno.ESRCH, "the process that holds the namespaces has ended")
             except BaseException:
-                started.abort()
+                _end(started)
                 raise
-            orphans.own(child.pid)
-    return child
+    finally:
+        os.close(null_fd)
+    return started
 
 
-def _opened(stack: ExitStack, path: str, flags: int) -> int:
-    fd = os.open(path, flags | os.O_CLOEXEC)
-    stack.callback(os.close, fd)
-    return fd
-
-
-def _end(child: _core.Child) -> None:
-    if child.poll() is None:
-        child.send_signal(signal.SIGKILL)
-        child.wait(END_SECONDS)
-    orphans.disown(child.pid)
+def _end(pause: _core.Launch) -> None:
+    pause.abort()
+    orphans.disown(pause.pid)
 
 
 def _discard_old(path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
+
 from kata_hybrid.agent._proto.v1 import agent_pb2, health_pb2, oci_pb2
 from kata_hybrid.agent.v1.convert import METHODS
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.empty_pb2 import Empty
+
 from kata_hybrid.agent._proto.v1 import agent_pb2 as pb
 from kata_hybrid.agent._proto.v1 import health_pb2 as health
 from kata_hybrid.agent._proto.v1 import types_pb2 as net
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from google.protobuf.message import Message
+
     from kata_hybrid.cgroups import BlkioEntry, MemoryData, Stats
     from kata_hybrid.oci.config import Process
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
+
 from kata_hybrid.agent.v1.convert import METHODS
 from kata_hybrid.agent.v1.status import status_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import grpc
+
 from kata_hybrid.agent.core.policy import V1
 from kata_hybrid.agent.core.sandbox import Places, Sandbox
 from kata_hybrid.agent.v1.guard import service_handlers

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import Message
+
     from kata_hybrid.agent.core.container import AgentContainer, AgentProcess
     from kata_hybrid.agent.core.model import ProcessRef
     from kata_hybrid.agent.core.policy import VersionPolicy

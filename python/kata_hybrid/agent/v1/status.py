@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 import grpc
+
 from kata_hybrid import errors
 from kata_hybrid.agent.core import errors as agent
 
