@@ -26,6 +26,7 @@ fn main() {
     for path in ["rust/init", "rust/plan", "protos", "scripts/gen_protos.py"] {
         println!("cargo:rerun-if-changed={}", workspace.join(path).display());
     }
+    println!("cargo:rustc-env=KATA_TARGET={}", variable("TARGET"));
     println!("cargo:rustc-env=KATA_INIT={}", build_init(workspace).display());
     if env::var_os("CARGO_FEATURE_EXTENSION_MODULE").is_some() {
         generate_protos(workspace);
@@ -45,6 +46,7 @@ fn build_init(workspace: &Path) -> PathBuf {
         // Flags meant for the extension (coverage, sanitizers, -C target-cpu) have no place in a program without std.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
+        .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER"));
     target_dir.join(target).join("init").join("kata-init")
 }

@@ -17,7 +17,7 @@ use rustix::fs::{fchmod, open, statvfs, Mode, OFlags, StatVfsMountFlags};
 use crate::{fallback, sys};
 
 /// The static program, built by `build.rs`.
-static PROGRAM: &[u8] = include_bytes!(env!("KATA_INIT_PATH"));
+static PROGRAM: &[u8] = include_bytes!(env!("KATA_INIT"));
 
 const NAME: &CStr = c"kata-init";
 /// Names of a process that is still kata-init, as `comm` shows them: what it calls itself, and what the

@@ -133,7 +133,7 @@ impl Process {
             return Ok(status);
         }
         match self.send_signal(libc::SIGKILL) {
-            Err(err) if err.raw_os_error() != Some(libc::ESRCH) => return Err(err),
+            Err(err) if err.raw_os_error() != Some(libc::ESRCH) => Err(err),
             _ => self.reap(),
         }
     }

@@ -5,6 +5,7 @@ mod device;
 mod launch;
 mod path;
 mod process;
+mod seccomp;
 mod system;
 
 use pyo3::prelude::*;
@@ -21,6 +22,8 @@ mod _core {
     use super::path::{mkdir_in_root, open_beneath, open_in_root, probe};
     #[pymodule_export]
     use super::process::{reap_orphans, set_child_subreaper, Child, Reaper};
+    #[pymodule_export]
+    use super::seccomp::seccomp_compile;
     #[pymodule_export]
     use super::system::{build_info, force_fallback};
 

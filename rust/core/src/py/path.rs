@@ -21,7 +21,9 @@ fn answer(py: Python<'_>, path: &PathBuf, open: impl FnOnce(&[u8]) -> Opened + S
     }
     match py.detach(|| open(bytes)) {
         Ok(fd) => Ok(fd.into_raw_fd()),
-        Err(err) => Err(PyOSError::new_err((err.raw_os_error(), errno_text(err.raw_os_error()), path.clone()))),
+        Err(err) => {
+            Err(PyOSError::new_err((err.raw_os_error(), errno_text(err.raw_os_error()), path.clone())))
+        }
     }
 }
 
@@ -31,7 +33,13 @@ fn borrowed(fd: i32) -> PyResult<BorrowedFd<'static>> {
 
 #[pyfunction]
 #[pyo3(signature = (root_fd, path, flags, mode = 0))]
-pub(super) fn open_in_root(py: Python<'_>, root_fd: i32, path: PathBuf, flags: u32, mode: u32) -> PyResult<i32> {
+pub(super) fn open_in_root(
+    py: Python<'_>,
+    root_fd: i32,
+    path: PathBuf,
+    flags: u32,
+    mode: u32,
+) -> PyResult<i32> {
     let root = borrowed(root_fd)?;
     let (flags, mode) = (OFlags::from_bits_retain(flags), Mode::from_bits_retain(mode));
     answer(py, &path, |bytes| path::open_in_root(root, bytes, flags, mode))

@@ -1,4 +1,4 @@
-//! `probe`, `build_info`, `force_fallback`.
+//! `build_info`, `force_fallback`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{fallback, image};
 pub(super) fn build_info() -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("profile", env!("KATA_PROFILE").to_owned()),
+        ("profile", if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned()),
         ("target", env!("KATA_TARGET").to_owned()),
         ("init_bytes", image::size().to_string()),
     ])
