@@ -129,7 +129,7 @@ pub fn compile(default_action: u32, architectures: &[&str], rules: &[Rule]) -> R
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Machine {
+pub(super) enum Machine {
     X86_64,
     Aarch64,
 }
@@ -146,7 +146,7 @@ impl Machine {
     }
 
     /// The ABIs to filter, the native one first.
-    fn abis(self, architectures: &[&str]) -> Result<Vec<Abi>, CompileError> {
+    pub(super) fn abis(self, architectures: &[&str]) -> Result<Vec<Abi>, CompileError> {
         if let Some(unknown) = architectures.iter().find(|name| !is_architecture(name)) {
             return Err(CompileError::UnknownArchitecture((*unknown).to_owned()));
         }
@@ -170,7 +170,7 @@ fn is_architecture(name: &str) -> bool {
     name.strip_prefix("SCMP_ARCH_").is_some_and(|rest| ARCHITECTURES.contains(&rest))
 }
 
-fn compile_for(
+pub(super) fn compile_for(
     machine: Machine,
     default_action: u32,
     architectures: &[&str],
@@ -354,11 +354,11 @@ const JGE: u16 = 0x35;
 const RET: u16 = 0x06;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Instruction {
-    code: u16,
-    if_true: u8,
-    if_false: u8,
-    k: u32,
+pub(super) struct Instruction {
+    pub(super) code: u16,
+    pub(super) if_true: u8,
+    pub(super) if_false: u8,
+    pub(super) k: u32,
 }
 
 impl Instruction {

@@ -22,5 +22,7 @@
 
 mod compile;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use compile::{compile, CompileError, Condition, Op, Rule, MAX_INSTRUCTIONS};
