@@ -169,7 +169,8 @@ class AgentContainer:
             except ContainerNotRunning as err:
                 raise ContainerStopped("exec", container_id=self.id) from err
             except (LaunchError, ConfigError) as err:
-                raise RunFailed(err, container_id=self.id, exec_id=exec_id) from err
+                program = config.args[0] if config.args else ""
+                raise RunFailed(err, program=program, container_id=self.id, exec_id=exec_id) from err
             started = AgentProcess(process, exec_id, self._exits)
             with self._lock:
                 self._processes[exec_id] = started

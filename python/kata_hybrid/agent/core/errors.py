@@ -86,11 +86,12 @@ class StdinClosed(AgentError):  # noqa: N818
 
 
 class RunFailed(AgentError):  # noqa: N818
-    """A process could not be started; ``cause`` is why, nothing is left."""
+    """``program`` could not be started; ``cause`` is why, nothing is left."""
 
-    def __init__(self, cause: Exception, *, container_id: str, exec_id: str) -> None:
+    def __init__(self, cause: Exception, *, program: str, container_id: str, exec_id: str) -> None:
         super().__init__("could not run process", container_id=container_id, exec_id=exec_id)
         self.cause = cause
+        self.program = program
 
 
 class OperationTimedOut(AgentError):  # noqa: N818

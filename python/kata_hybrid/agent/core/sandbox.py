@@ -276,7 +276,10 @@ class Sandbox:
                 request.container_id, bundle=os.path.dirname(root_path), spec=spec, stdio=Stdio.pipes()
             )
         except (LaunchError, ConfigError) as err:
-            raise RunFailed(err, container_id=request.container_id, exec_id=request.exec_id) from err
+            program = spec.process.args[0] if spec.process and spec.process.args else ""
+            raise RunFailed(
+                err, program=program, container_id=request.container_id, exec_id=request.exec_id
+            ) from err
 
     def _namespaces_for(self, request: ContainerRequest, running: _Running) -> dict[NamespaceType, str]:
         joined: dict[NamespaceType, str] = {}

@@ -6,6 +6,7 @@ a status; hosts rely on some of these texts and on the absence of others.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -91,21 +92,26 @@ def _os_error(error: Exception) -> str:
 
 
 def _run_failed(error: Exception) -> str:
-    cause = error.cause if isinstance(error, agent.RunFailed) else error
-    return f"Could not run process: {launch_text(cause)}"
+    if not isinstance(error, agent.RunFailed):
+        return _message(error)
+    return f"Could not run process: {launch_text(error.cause, error.program)}"
 
 
-def launch_text(cause: Exception) -> str:
-    """Why a process did not start, with the phrases that engines look for."""
+def launch_text(cause: Exception, program: str = "") -> str:
+    """Why ``program`` did not start, with the phrases that engines look for."""
     if not isinstance(cause, errors.LaunchError) or cause.errno is None:
         return _message(cause)
+    if cause.step.lower().replace(" ", "").replace("_", "") not in _LOOKUP_STEPS:
+        return _message(cause)
     phrase = os.strerror(cause.errno).lower()
-    searched = cause.step.lower().replace("_", "") in ("findexecutable", "exec")
-    if searched and cause.errno == 2 and "/" not in cause.path:
-        phrase = "executable file not found in $PATH"
-    subject = f'"{cause.path}"' if cause.path else cause.step
-    where = "exec" if searched else cause.step
-    return clean(f"container init caused: {where}: {subject}: {phrase} {cause.detail}")
+    name = program or cause.path
+    if "/" in name:
+        return clean(f'exec: "{name}": stat {name}: {phrase}')
+    missing = cause.errno == errno.ENOENT
+    return clean(f'exec: "{name}": {"executable file not found in $PATH" if missing else phrase}')
+
+
+_LOOKUP_STEPS: Final = frozenset({"findexecutable", "exec", "execve"})
 
 
 def _pause_refused(error: Exception) -> str:
