@@ -13,9 +13,11 @@ run: ## build, start the guest agent and drive a container through gRPC
 	@scripts/setup.sh --root
 	@$(PYTHON) -m kata_hybrid demo --start-agent
 
-test: ## the same set-up, then all tests
+test: ## the same set-up, then all tests (ARGS=... goes to pytest)
 	@scripts/setup.sh --root test
-	@$(PYTHON) -m pytest
+	@base=$$(mktemp -d) && status=0 && \
+	{ $(PYTHON) -m pytest --basetemp="$$base/tests" $(ARGS) || status=$$?; } && \
+	rm -rf --one-file-system "$$base" && exit $$status
 
 lint: ## ruff, rustfmt and clippy
 	@scripts/setup.sh test,lint
