@@ -32,7 +32,8 @@ if TYPE_CHECKING:
         StatusError,
         UnsupportedError,
     )
-    from kata_hybrid.oci import Resources, Spec, default_spec, load_spec, parse_spec
+    from kata_hybrid.oci import default_spec, load_spec, parse_spec
+    from kata_hybrid.oci.config import Resources, Spec
     from kata_hybrid.runtime import (
         Container,
         ContainerState,
@@ -85,7 +86,8 @@ __all__ = [
 
 _MODULES = {
     **dict.fromkeys(("AsyncContainer", "AsyncProcess", "AsyncRuntime"), "kata_hybrid.runtime.aio"),
-    **dict.fromkeys(("Resources", "Spec", "default_spec", "load_spec", "parse_spec"), "kata_hybrid.oci"),
+    **dict.fromkeys(("default_spec", "load_spec", "parse_spec"), "kata_hybrid.oci"),
+    **dict.fromkeys(("Resources", "Spec"), "kata_hybrid.oci.config"),
     **dict.fromkeys(
         (
             "Container",

@@ -29,6 +29,7 @@ NAMESPACES = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000  # mount, uts, ip
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNS = 0x00020000
 MS_REC_SLAVE = 16384 | 1 << 19
+MS_PRIVATE = 1 << 18
 
 
 def plan_of(script: str, *before: Step, preserve: int = 0) -> bytes:
@@ -199,7 +200,7 @@ def test_init_waits_at_the_exec_fifo(tmp_path: Path, rootfs: Path) -> None:
     fd = os.open(path, os.O_PATH)
     enter = (
         steps.RootPropagation(MS_REC_SLAVE),
-        steps.PrepareRootfs(str(rootfs), 0),
+        steps.PrepareRootfs(str(rootfs), MS_PRIVATE),
         steps.Pivot(steps.PIVOT_ROOT),
     )
     try:
@@ -207,7 +208,7 @@ def test_init_waits_at_the_exec_fifo(tmp_path: Path, rootfs: Path) -> None:
         assert launch.next() is None
         child = launch.child()
         assert child.wait(0.05) is None
-        assert path.open("rb").read() == b"0"
+        assert path.read_bytes() == b"0"
         assert child.wait(20) == (9, 0)
     finally:
         os.close(fd)

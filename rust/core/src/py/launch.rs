@@ -10,7 +10,10 @@ use crate::spawn::Request;
 
 /// Start kata-init on a plan.
 #[pyfunction]
-#[pyo3(signature = (plan, *, fds=Vec::new(), stdio=(0, 1, 2), clone_flags=0, cgroup_fd=-1, preserve_fds=0))]
+#[pyo3(
+    signature = (plan, *, fds=Vec::new(), stdio=(0, 1, 2), clone_flags=0, cgroup_fd=-1, preserve_fds=0),
+    text_signature = "(plan, *, fds=(), stdio=(0, 1, 2), clone_flags=0, cgroup_fd=-1, preserve_fds=0)"
+)]
 pub(super) fn spawn(
     py: Python<'_>,
     plan: &[u8],

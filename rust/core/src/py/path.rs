@@ -1,7 +1,7 @@
 //! Safe paths and kernel features for Python.
 
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use crate::{path, probe as probes, sys};
 
 type Opened = rustix::io::Result<OwnedFd>;
 
-fn answer(py: Python<'_>, path: &PathBuf, open: impl FnOnce(&[u8]) -> Opened + Send) -> PyResult<i32> {
+fn answer(py: Python<'_>, path: &Path, open: impl FnOnce(&[u8]) -> Opened + Send) -> PyResult<i32> {
     let bytes = path.as_os_str().as_bytes();
     if bytes.contains(&0) {
         return Err(PyValueError::new_err("the path contains a NUL byte"));
@@ -22,7 +22,7 @@ fn answer(py: Python<'_>, path: &PathBuf, open: impl FnOnce(&[u8]) -> Opened + S
     match py.detach(|| open(bytes)) {
         Ok(fd) => Ok(fd.into_raw_fd()),
         Err(err) => {
-            Err(PyOSError::new_err((err.raw_os_error(), errno_text(err.raw_os_error()), path.clone())))
+            Err(PyOSError::new_err((err.raw_os_error(), errno_text(err.raw_os_error()), path.to_path_buf())))
         }
     }
 }
