@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from kata_hybrid.agent.core.mounts import MNT_DETACH, unmount
 from kata_hybrid.agent.v1.client import AgentClient, agent_pb2, oci_pb2
 from kata_hybrid.runtime import Runtime
 
@@ -103,9 +104,12 @@ class Host:
 
 def remove_leftovers(root: Path) -> None:
     """What a failed test did not remove; the agent itself destroys nothing when it is stopped."""
-    runtime = Runtime(str(root))
-    for state in runtime.list() if root.exists() else []:
+    state_root = root / "state" / SANDBOX
+    runtime = Runtime(str(state_root))
+    for state in runtime.list() if state_root.exists() else []:
         runtime.delete(state.id, force=True)
+    for path in (root / "ns").glob("*/*"):
+        unmount(str(path), MNT_DETACH)
 
 
 @pytest.fixture
@@ -121,7 +125,7 @@ def agent(tmp_path: Path, rootfs: Path) -> Iterator[Host]:
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(15)
-        remove_leftovers(tmp_path / "state" / SANDBOX)
+        remove_leftovers(tmp_path)
     assert code == 0
     assert not socket.exists()
 
