@@ -2,9 +2,10 @@
 
 use core::ffi::CStr;
 
-use crate::raw::{self, Errno, Fd, ECANCELED, EINVAL};
+use crate::raw::{self, Errno, Fd, AT_FDCWD, ECANCELED, EINVAL, ETIMEDOUT, O_DIRECTORY, O_PATH};
 use crate::text::{self, Buffer};
 
+const SYNC_USERMAP: u32 = 1;
 const MESSAGE_SYNC: u32 = 1;
 const MESSAGE_FORKED: u32 = 2;
 const MESSAGE_ERROR: u32 = 3;
@@ -13,6 +14,8 @@ const MESSAGE_ERROR: u32 = 3;
 pub(crate) struct Context {
     fds: &'static [u8],
     sync: Option<i32>,
+    /// Host path of the root file system, from `PrepareRootfs` on.
+    pub(crate) rootfs_path: &'static CStr,
     /// The root file system, from `PrepareRootfs` until `Pivot`.
     pub(crate) rootfs: Option<Fd>,
     /// The host's `/proc/self/fd`, from `Pivot` until the exec fifo is opened.
@@ -32,11 +35,16 @@ impl Context {
         let context = Self {
             fds,
             sync: Some(sync),
+            rootfs_path: c"/",
             rootfs: None,
             host_fds: None,
             executable: None,
             note: Buffer::new(),
         };
+        // They came in through execve, so they are open across it: no workload and no hook may have them.
+        for descriptor in fds.chunks_exact(4).filter_map(number).chain([sync]) {
+            raw::set_cloexec(descriptor).ok()?;
+        }
         Some((context, bytes.get(end + 4..)?))
     }
 
@@ -58,9 +66,13 @@ impl Context {
         let mut message = [0; 8];
         message[..4].copy_from_slice(&MESSAGE_SYNC.to_le_bytes());
         message[4..].copy_from_slice(&point.to_le_bytes());
+        // An unprivileged parent may write the id maps of a dumpable process only.
+        raw::set_dumpable(point == SYNC_USERMAP);
         raw::send(socket, &message, None)?;
         let mut answer = [0_u8; 1];
-        match raw::receive(socket, &mut answer)? {
+        let received = raw::receive(socket, &mut answer);
+        raw::set_dumpable(false);
+        match received? {
             1 if answer[0] == b'g' => Ok(()),
             _ => Err(ECANCELED),
         }
@@ -72,6 +84,11 @@ impl Context {
         message[..4].copy_from_slice(&MESSAGE_FORKED.to_le_bytes());
         message[4..].copy_from_slice(&pid.to_le_bytes());
         raw::send(self.sync.ok_or(EINVAL)?, &message, Some(pidfd.raw()))
+    }
+
+    /// The parent has been let go: it waits at the fifo and hears of nothing any more.
+    pub(crate) fn is_released(&self) -> bool {
+        self.sync.is_none()
     }
 
     /// Nothing more to tell the parent: it sees the end of the socket.
@@ -102,15 +119,17 @@ impl Context {
     }
 
     fn fail_on_stderr(&self, errno: Errno, path: &[u8], detail: &[u8]) -> ! {
-        let mut line = Buffer::<4400>::new();
+        let mut line = Buffer::<4600>::new();
         if detail.is_empty() {
             line.push(b"exec ");
             line.push(path);
         } else {
             line.push(detail);
         }
-        line.push(b": ");
-        line.push(reason(errno));
+        if errno != ECANCELED && errno != ETIMEDOUT {
+            line.push(b": ");
+            line.push(reason(errno));
+        }
         line.push(b"\n");
         let _ = raw::write(2, line.as_bytes());
         raw::exit(255)
@@ -122,7 +141,7 @@ fn number(bytes: &[u8]) -> Option<i32> {
 }
 
 /// The texts that people know, for what can happen once the parent has been let go.
-fn reason(errno: Errno) -> &'static [u8] {
+pub(crate) fn reason(errno: Errno) -> &'static [u8] {
     match errno {
         raw::EPERM => b"operation not permitted",
         raw::ENOENT => b"no such file or directory",
@@ -138,7 +157,10 @@ fn reason(errno: Errno) -> &'static [u8] {
 
 /// Open the exec fifo for writing, which waits for `start`, and tell it that this process goes on.
 pub(crate) fn wait_at_fifo(context: &mut Context, fifo: i32) -> Result<(), Errno> {
-    let host_fds = context.host_fds.take().ok_or(EINVAL)?;
+    let host_fds = match context.host_fds.take() {
+        Some(held) => held,
+        None => raw::openat(AT_FDCWD, c"/proc/self/fd", O_PATH | O_DIRECTORY, 0)?,
+    };
     context.close_sync();
     let writer = raw::openat(host_fds.raw(), text::numbered(b"", fifo).as_cstr()?, raw::O_WRONLY, 0)?;
     raw::write(writer.raw(), b"0").map(drop)

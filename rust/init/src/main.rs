@@ -3,13 +3,16 @@
 //! A freestanding static program: no libc, no heap, one thread. argv[1] is the number of a memfd that holds
 //! u32 nfds, i32 fd numbers, i32 sync fd and the plan. The first step that fails is reported on the sync socket.
 //! Build flags are in `rust/core/build.rs`.
-#![no_std]
-#![no_main]
+//!
+//! Only the profile with panic=abort makes that program. Any other (`cargo clippy`, `cargo build --workspace`)
+//! makes an ordinary program with std of the same code, so that no tool needs the link flags.
+#![cfg_attr(panic = "abort", no_std, no_main)]
 
 mod context;
 mod nr;
 mod path;
 mod raw;
+#[cfg(panic = "abort")]
 mod start;
 mod steps;
 mod text;
@@ -20,11 +23,17 @@ use context::Context;
 use kata_plan::{Plan, Step};
 use raw::{Errno, EINVAL};
 
-fn main(argument: Option<&CStr>) -> ! {
+#[cfg(panic = "unwind")]
+fn main() {
+    use std::os::unix::ffi::OsStringExt;
+    let number = std::env::args_os().nth(1).and_then(|text| std::ffi::CString::new(text.into_vec()).ok());
+    launch(number.as_deref())
+}
+
+fn launch(argument: Option<&CStr>) -> ! {
     raw::set_name(c"kata-init");
-    const PR_SET_DUMPABLE: usize = 4;
-    // Not dumpable: processes that share a namespace may not trace this one (CVE-2016-9962). Cannot fail for 0.
-    let _ = raw::prctl(PR_SET_DUMPABLE, 0, 0);
+    // Processes that share a namespace may not trace this one (CVE-2016-9962).
+    raw::set_dumpable(false);
     raw::reset_signals();
     raw::umask(0);
     let Ok((mut context, plan)) = load(argument) else { raw::exit(120) };
@@ -46,8 +55,18 @@ fn load(argument: Option<&CStr>) -> Result<(Context, Plan<'static>), Errno> {
 }
 
 fn report(context: &mut Context, step: &Step<'static>, index: usize, errno: Errno) -> ! {
-    let (path, object) = steps::subject(step);
-    let mut note = text::Buffer::<4096>::new();
+    let (mut path, object) = steps::subject(step);
+    if let (Step::Exec { .. } | Step::FindExecutable { .. }, Some(found)) = (step, context.executable) {
+        path = found.to_bytes();
+    }
+    let mut note = text::Buffer::<4200>::new();
+    if let (Step::Hook { kind, index, .. }, true) = (step, context.is_released()) {
+        note.push(b"error running ");
+        note.push(kind.to_bytes());
+        note.push(b" hook #");
+        note.push_number(*index);
+        note.push(b": ");
+    }
     note.push(if context.note.as_bytes().is_empty() { object } else { context.note.as_bytes() });
     context.fail(step.code(), index, errno, path, note.as_bytes())
 }

@@ -21,7 +21,7 @@ extern "C" fn entry(stack: *const usize) -> ! {
             None
         }
     };
-    crate::main(argument)
+    crate::launch(argument)
 }
 
 #[panic_handler]

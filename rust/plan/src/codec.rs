@@ -108,14 +108,22 @@ impl<'a> Reader<'a> {
 
     fn tag(&mut self, tag: u8, expected: &'static str) -> Result<(), DecodeError> {
         let offset = self.at;
-        if self.u8(expected)? == tag { Ok(()) } else { Err(DecodeError { offset, expected }) }
+        if self.u8(expected)? == tag {
+            Ok(())
+        } else {
+            Err(DecodeError { offset, expected })
+        }
     }
 
     /// The value with its NUL.
     fn blob(&mut self, expected: &'static str) -> Result<&'a [u8], DecodeError> {
         let len = self.u32(expected)? as usize;
         let with_nul = self.take(len.checked_add(1).ok_or(self.error(expected))?, expected)?;
-        if with_nul.last() == Some(&0) { Ok(with_nul) } else { Err(self.error("NUL after the value")) }
+        if with_nul.last() == Some(&0) {
+            Ok(with_nul)
+        } else {
+            Err(self.error("NUL after the value"))
+        }
     }
 
     fn text(&mut self, expected: &'static str) -> Result<&'a CStr, DecodeError> {

@@ -3,8 +3,9 @@
 
 use super::mount::MS_BIND;
 use crate::context::Context;
-use crate::path::{self, Leaf};
-use crate::raw::{self, Errno, Fd, AT_FDCWD, EINVAL, O_DIRECTORY, O_NOCTTY, O_PATH, O_RDWR};
+use crate::path;
+use crate::raw::{self, Errno, Fd, AT_FDCWD, EEXIST, EINVAL, ELOOP, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY};
+use crate::raw::{O_NOFOLLOW, O_PATH, O_RDWR, O_WRONLY};
 use crate::text;
 
 const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
@@ -25,7 +26,7 @@ pub(crate) fn set_up(context: &Context, index: i64, rows: i64, cols: i64, mount:
         raw::ioctl_with(master.raw(), TIOCSWINSZ, &mut [size(rows), size(cols), 0, 0])?;
     }
     if mount {
-        let (place, _) = path::make_in_root(root, c"dev/console", Leaf::File)?;
+        let place = make_console(root)?;
         let source = text::fd_path(slave.raw());
         raw::mount(Some(source.as_cstr()?), text::fd_path(place.raw()).as_cstr()?, None, MS_BIND, None)?;
     }
@@ -37,12 +38,36 @@ pub(crate) fn set_up(context: &Context, index: i64, rows: i64, cols: i64, mount:
 }
 
 fn open_pty(root: i32) -> Result<(Fd, Fd), Errno> {
+    // Looked at before it is opened: what lies there may be anything, and opening a device can have effects.
+    check_ptmx(&path::open_in_root(root, c"dev/pts/ptmx", O_PATH)?)?;
     let master = path::open_in_root(root, c"dev/pts/ptmx", O_RDWR | O_NOCTTY)?;
-    let on_devpts = raw::fstatfs(master.raw())?.0 == DEVPTS_SUPER_MAGIC;
-    if !on_devpts || raw::fstat(master.raw())?.rdev != (5, 2) {
-        return Err(EINVAL);
-    }
+    check_ptmx(&master)?;
     raw::ioctl_with(master.raw(), TIOCSPTLCK, &mut 0_i32)?;
     let slave = raw::pty_peer(master.raw())?;
     Ok((master, slave))
+}
+
+/// The multiplexer of a devpts: number 5:2, inode 2.
+fn check_ptmx(file: &Fd) -> Result<(), Errno> {
+    let on_devpts = raw::fstatfs(file.raw())?.0 == DEVPTS_SUPER_MAGIC;
+    let stat = raw::fstat(file.raw())?;
+    if on_devpts && stat.rdev == (5, 2) && stat.ino == 2 {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
+}
+
+/// `/dev/console` to mount on; no symlink there is followed (CVE-2026-88264).
+fn make_console(root: i32) -> Result<Fd, Errno> {
+    let (parent, name) = path::make_parent(root, c"dev/console")?;
+    match raw::openat(parent.raw(), name.as_cstr()?, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o644) {
+        Ok(_) | Err(EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let place = raw::openat(parent.raw(), name.as_cstr()?, O_PATH | O_NOFOLLOW, 0)?;
+    if raw::fstat(place.raw())?.is_symlink() {
+        return Err(ELOOP);
+    }
+    Ok(place)
 }

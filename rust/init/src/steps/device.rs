@@ -8,7 +8,8 @@ use kata_plan::Step;
 use crate::context::Context;
 use crate::path;
 use crate::raw::{
-    self, Errno, Fd, AT_FDCWD, EEXIST, EINVAL, ENOENT, EPERM, O_CREAT, O_NOFOLLOW, O_PATH, O_RDWR,
+    self, Errno, Fd, AT_FDCWD, EEXIST, EINVAL, ENOENT, EPERM, O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_RDWR,
+    O_WRONLY,
 };
 use crate::text;
 
@@ -27,11 +28,15 @@ pub(crate) fn create(context: &Context, step: &Step<'static>) -> Result<(), Errn
     let rdev = if format == 0o010_000 { (0, 0) } else { (number(major)?, number(minor)?) };
     match raw::mknodat(parent.raw(), name, format | 0o600, rdev.0, rdev.1) {
         Ok(()) | Err(EEXIST) => {}
-        Err(EPERM) => return bind_from_host(&parent, name, path, rdev),
+        Err(EPERM) => return bind_from_host(&parent, name, path, format, rdev),
         Err(errno) => return Err(errno),
     }
     let node = raw::openat(parent.raw(), name, O_PATH | O_NOFOLLOW, 0)?;
     let made = raw::fstat(node.raw())?;
+    if made.is_regular() {
+        // What another user namespace's launch left to bind on.
+        return bind_from_host(&parent, name, path, format, rdev);
+    }
     if made.mode & 0o170_000 != format || made.rdev != rdev {
         return Err(EEXIST);
     }
@@ -40,12 +45,16 @@ pub(crate) fn create(context: &Context, step: &Step<'static>) -> Result<(), Errn
 }
 
 /// Where mknod is not allowed (a user namespace), the host's node of the same path and numbers is bound.
-fn bind_from_host(parent: &Fd, name: &CStr, path: &CStr, rdev: (u32, u32)) -> Result<(), Errno> {
+fn bind_from_host(parent: &Fd, name: &CStr, path: &CStr, format: u32, rdev: (u32, u32)) -> Result<(), Errno> {
     let tree = raw::clone_tree(path, false)?;
-    if raw::fstat(tree.raw())?.rdev != rdev {
+    let node = raw::fstat(tree.raw())?;
+    if node.mode & 0o170_000 != format || node.rdev != rdev {
         return Err(EPERM);
     }
-    raw::openat(parent.raw(), name, O_CREAT | O_NOFOLLOW, 0o644)?;
+    match raw::openat(parent.raw(), name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o644) {
+        Ok(_) | Err(EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
     let place = raw::openat(parent.raw(), name, O_PATH | O_NOFOLLOW, 0)?;
     raw::attach_tree(tree.raw(), place.raw())
 }

@@ -17,9 +17,10 @@ pub(crate) fn chdir(context: &mut Context, path: &CStr) -> Result<(), Errno> {
     Err(ENOENT)
 }
 
-/// Keep the first candidate that can be executed; otherwise the most telling reason.
+/// Keep the first candidate that can be executed; otherwise the last that exists, for the report.
 pub(crate) fn find(context: &mut Context, candidates: List<'static>) -> Result<(), Errno> {
     let mut reason = ENOENT;
+    context.executable = None;
     for candidate in candidates {
         match check(candidate) {
             Ok(()) => {
@@ -27,7 +28,10 @@ pub(crate) fn find(context: &mut Context, candidates: List<'static>) -> Result<(
                 return Ok(());
             }
             Err(ENOENT | ENOTDIR) => {}
-            Err(errno) => reason = errno,
+            Err(errno) => {
+                reason = errno;
+                context.executable = Some(candidate);
+            }
         }
     }
     Err(reason)
@@ -54,7 +58,7 @@ fn check(candidate: &CStr) -> Result<(), Errno> {
 }
 
 /// Execute what `find` found. Nothing above the preserved descriptors goes along: they were opened
-/// close-on-exec, and are marked once more in case something was not.
+/// close-on-exec or marked so at the start, and are marked once more where kernel and filters let us.
 pub(crate) fn exec(
     context: &Context,
     args: &List<'static>,
@@ -63,7 +67,7 @@ pub(crate) fn exec(
 ) -> Result<(), Errno> {
     let first = u32::try_from(preserve).unwrap_or(0).saturating_add(3);
     match raw::cloexec_from(first) {
-        Ok(()) | Err(ENOSYS | raw::EINVAL) => {}
+        Ok(()) | Err(ENOSYS | raw::EINVAL | raw::EPERM) => {}
         Err(errno) => return Err(errno),
     }
     let path = context.executable.ok_or(ENOENT)?;

@@ -3,15 +3,15 @@
 
 use kata_plan::Step;
 
-use crate::context::Context;
-use crate::raw::{self, Errno, Fd, Forked, ECANCELED, EINVAL, ETIMEDOUT};
+use crate::context::{reason, Context};
+use crate::raw::{self, Errno, Fd, Forked, ECANCELED, EINVAL, ENOSYS, EPERM, ETIMEDOUT};
 
 const SIGCHLD: u64 = 17;
 const NOT_EXECUTED: i32 = 127;
 
 /// Run one hook to its end, with the state on stdin and its output captured for the error report.
 pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Errno> {
-    let Step::Hook { kind, index, path, args, env, timeout_ms, state } = step else { return Err(EINVAL) };
+    let Step::Hook { path, args, env, timeout_ms, state, .. } = step else { return Err(EINVAL) };
     let input = raw::memfd(c"hook-state")?;
     write_all(&input, state)?;
     raw::rewind(input.raw())?;
@@ -19,13 +19,16 @@ pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Err
     let pidfd = match raw::fork(0, SIGCHLD)? {
         Forked::Parent { pidfd, .. } => pidfd,
         Forked::Child => {
-            let streams = [(&input, 0), (&output, 1), (&output, 2)];
-            let ready = streams.iter().try_for_each(|(from, to)| raw::dup_onto(from.raw(), *to));
-            if ready.is_ok() {
-                let argv = core::iter::once(*path).filter(|_| args.is_empty()).chain(args.clone());
-                raw::execve(path, argv, args.len().max(1), env.clone(), env.len());
+            let errno = match enter(context, &input, &output) {
+                Ok(()) => {
+                    let argv = core::iter::once(*path).filter(|_| args.is_empty()).chain(args.clone());
+                    raw::execve(path, argv, args.len().max(1), env.clone(), env.len())
+                }
+                Err(errno) => errno,
+            };
+            for part in [b"fork/exec ", path.to_bytes(), b": ", reason(errno)] {
+                let _ = raw::write(output.raw(), part);
             }
-            let _ = raw::write(output.raw(), b"cannot be executed");
             raw::exit(NOT_EXECUTED)
         }
     };
@@ -38,16 +41,15 @@ pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Err
         return Ok(());
     }
     let note = &mut context.note;
-    note.push(kind.to_bytes());
-    note.push(b" hook #");
-    note.push_number(*index);
     if !in_time {
-        note.push(b": hook ran past specified timeout of ");
+        note.push(b"hook ran past specified timeout of ");
         note.push_number(*timeout_ms / 1000);
-        note.push(b".0s");
+        note.push(b".");
+        note.push_number(*timeout_ms % 1000 / 100);
+        note.push(b"s");
         return Err(ETIMEDOUT);
     }
-    note.push(if signal == 0 { b": exit status " } else { b": signal " });
+    note.push(if signal == 0 { b"exit status " } else { b"signal " });
     note.push_number(i64::from(if signal == 0 { status } else { signal }));
     note.push(b", output: ");
     raw::rewind(output.raw())?;
@@ -55,6 +57,24 @@ pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Err
     let len = raw::read(output.raw(), &mut text)?;
     note.push(&text[..len]);
     Err(ECANCELED)
+}
+
+/// The child's surroundings: the host's rootfs directory before the root changes, `/` after.
+fn enter(context: &Context, input: &Fd, output: &Fd) -> Result<(), Errno> {
+    match &context.rootfs {
+        Some(rootfs) => {
+            raw::umask(0o022);
+            raw::fchdir(rootfs.raw())?;
+        }
+        None => raw::chdir(c"/")?,
+    }
+    for (from, to) in [(input, 0), (output, 1), (output, 2)] {
+        raw::dup_onto(from.raw(), to)?;
+    }
+    match raw::cloexec_from(3) {
+        Ok(()) | Err(ENOSYS | EINVAL | EPERM) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn write_all(file: &Fd, mut data: &[u8]) -> Result<(), Errno> {

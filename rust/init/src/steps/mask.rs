@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use super::mount::{self, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC};
+use super::mount::{self, MS_BIND, MS_RDONLY};
 use crate::path;
 use crate::raw::{self, Errno, Fd, AT_FDCWD, EINVAL, ENOENT, ENOTDIR, O_NOFOLLOW, O_PATH};
 use crate::text;
@@ -33,9 +33,7 @@ pub(crate) fn mask(root: i32, path: &CStr) -> Result<(), Errno> {
 /// Bound on itself and made read-only; nosuid, nodev and noexec stay.
 pub(crate) fn make_readonly(root: i32, path: &CStr) -> Result<(), Errno> {
     let Some(place) = open_existing(root, path)? else { return Ok(()) };
-    let here = text::fd_path(place.raw());
-    raw::mount(Some(here.as_cstr()?), here.as_cstr()?, None, MS_BIND | MS_REC, None)?;
-    let bound = path::open_in_root(root, path, O_PATH)?;
-    let kept = mount::mount_flags(raw::fstatfs(bound.raw())?.1) & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    mount::remount_fd(&bound, MS_RDONLY | kept, 0)
+    let tree = raw::clone_tree(text::fd_path(place.raw()).as_cstr()?, true)?;
+    raw::attach_tree(tree.raw(), place.raw())?;
+    mount::add_readonly(&tree)
 }

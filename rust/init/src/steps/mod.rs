@@ -26,7 +26,7 @@ pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Err
         Step::OomScoreAdj { value } => system::oom_score_adj(*value),
         Step::Setns { fd, flags, .. } => raw::setns(context.fd(*fd)?, bits(*flags)),
         Step::Unshare { flags } => raw::unshare(bits(*flags)),
-        Step::TimeOffsets { data } => system::write_file(c"/proc/self/timens_offsets", data),
+        Step::TimeOffsets { data } => system::write_own(c"/proc/self/timens_offsets", data),
         Step::Fork { flags } => namespace::fork(context, bits(*flags)),
         Step::BecomeRoot {} => namespace::become_root(),
         Step::Setsid {} => raw::setsid(),
@@ -46,7 +46,7 @@ pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Err
         Step::Sysctl { path, value } => system::sysctl(path, value.to_bytes()),
         Step::MakeCwd { path } => root::make_cwd(context.root()?, path),
         Step::Pivot { mode } => root::change(context, *mode),
-        Step::RootfsReadonly {} => mount::remount(context.root()?, c".", mount::MS_RDONLY),
+        Step::RootfsReadonly {} => root::make_readonly(context),
         Step::Hostname { name } => raw::sethostname(name),
         Step::Domainname { name } => raw::setdomainname(name),
         Step::Rlimit { resource, soft, hard } => system::rlimit(*resource, *soft, *hard),
@@ -83,7 +83,7 @@ pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Err
 
 /// A field that is a bit mask.
 fn bits(value: i64) -> u64 {
-    value.cast_unsigned()
+    value as u64
 }
 
 /// The path a step works on, and what else names its object.

@@ -8,7 +8,7 @@ use kata_plan::Step;
 
 use crate::context::Context;
 use crate::path::{self, Leaf};
-use crate::raw::{self, Errno, Fd, EINVAL, ELOOP, ENOTDIR, EPERM, O_DIRECTORY, O_PATH};
+use crate::raw::{self, Errno, Fd, EINVAL, ELOOP, ENOSYS, ENOTDIR, EPERM, O_DIRECTORY, O_PATH};
 use crate::text::{self, Buffer};
 
 pub(crate) const MS_RDONLY: u64 = 1;
@@ -23,10 +23,12 @@ pub(crate) const MS_MOVE: u64 = 0x2000;
 pub(crate) const MS_REC: u64 = 0x4000;
 pub(crate) const MS_SLAVE: u64 = 1 << 19;
 const MS_RELATIME: u64 = 1 << 21;
-const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+const MS_STRICTATIME: u64 = 1 << 24;
+const MS_NOSYMFOLLOW: u64 = 0x100;
+pub(crate) const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 /// The only files of a procfs that may be covered (lxcfs does so).
-const COVERABLE: [&[u8]; 11] = [
+const COVERABLE: [&[u8]; 10] = [
     b"/proc/cpuinfo",
     b"/proc/diskstats",
     b"/proc/meminfo",
@@ -37,7 +39,6 @@ const COVERABLE: [&[u8]; 11] = [
     b"/proc/slabinfo",
     b"/proc/sys/kernel/ns_last_pid",
     b"/proc/sys/crypto/fips_enabled",
-    b"/proc",
 ];
 
 /// `MountFs` or `BindMount`, then what applies to the mount that is there now.
@@ -46,7 +47,7 @@ pub(crate) fn mount(context: &mut Context, step: &Step<'static>) -> Result<(), E
         Step::MountFs { source, target, fstype, flags, data, propagation, set_attr, clr_attr, rec } => {
             let top = new_filesystem(context, source, target, fstype, super::bits(*flags), data)?;
             propagate(&top, propagation)?;
-            set_attributes(&top, super::bits(*set_attr), super::bits(*clr_attr), *rec != 0)
+            set_attributes(context, &top, super::bits(*set_attr), super::bits(*clr_attr), *rec != 0)
         }
         Step::BindMount { source, target, flags, cleared, propagation, set_attr, clr_attr, rec_attr } => {
             let (flags, cleared) = (super::bits(*flags), super::bits(*cleared));
@@ -56,7 +57,7 @@ pub(crate) fn mount(context: &mut Context, step: &Step<'static>) -> Result<(), E
                 remount_fd(&tree, wanted, cleared)?;
             }
             propagate(&tree, propagation)?;
-            set_attributes(&tree, super::bits(*set_attr), super::bits(*clr_attr), *rec_attr != 0)
+            set_attributes(context, &tree, super::bits(*set_attr), super::bits(*clr_attr), *rec_attr != 0)
         }
         _ => Err(EINVAL),
     }
@@ -101,7 +102,14 @@ fn new_filesystem(
         flags,
         Some(options.as_cstr()?),
     )?;
-    path::open_in_root(root, target, O_PATH)
+    let top = path::open_in_root(root, target, O_PATH)?;
+    let (above, below) = (raw::fstat(top.raw())?.mount_id, raw::fstat(place.raw())?.mount_id);
+    if above == below && above != 0 {
+        // Somebody with access to the rootfs swapped the target: nothing more is done to what is there now.
+        context.note.push(b"mount target changed while it was mounted on");
+        return Err(EINVAL);
+    }
+    Ok(top)
 }
 
 fn push_octal(out: &mut Buffer<4096>, mode: u32) {
@@ -133,12 +141,12 @@ fn check_place(
     is_procfs: bool,
 ) -> Result<(), Errno> {
     let (here, top) = (raw::fstat(place.raw())?, raw::fstat(root)?);
-    if (here.ino, here.mount_id) == (top.ino, top.mount_id) {
+    if (here.dev, here.ino, here.mount_id) == (top.dev, top.ino, top.mount_id) {
         context.note.push(b"mountpoint is on the top of rootfs");
         return Err(EINVAL);
     }
     let on_procfs = raw::fstatfs(place.raw())?.0 == PROC_SUPER_MAGIC;
-    if on_procfs && !is_procfs && !COVERABLE[..10].contains(&target.to_bytes()) {
+    if on_procfs && !is_procfs && !COVERABLE.contains(&target.to_bytes()) {
         context.note.push(target.to_bytes());
         context.note.push(b" cannot be mounted because it is inside /proc");
         return Err(EPERM);
@@ -154,11 +162,35 @@ fn propagate(mount: &Fd, packed: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-fn set_attributes(mount: &Fd, set: u64, clear: u64, recursive: bool) -> Result<(), Errno> {
+fn set_attributes(
+    context: &mut Context,
+    mount: &Fd,
+    set: u64,
+    clear: u64,
+    recursive: bool,
+) -> Result<(), Errno> {
     if set == 0 && clear == 0 {
         return Ok(());
     }
-    raw::mount_setattr(mount.raw(), set, clear, recursive)
+    match raw::mount_setattr(mount.raw(), set, clear, recursive) {
+        Err(ENOSYS) if recursive => {
+            context.note.push(b"recursive mount attributes need Linux 5.12");
+            Err(ENOSYS)
+        }
+        Err(ENOSYS) => {
+            let kept = mount_flags(raw::fstatfs(mount.raw())?.1) & !attribute_flags(clear);
+            remount_fd(mount, kept | attribute_flags(set), 0)
+        }
+        other => other,
+    }
+}
+
+/// MOUNT_ATTR_* as MS_*: the access bits have the same numbers, those on access times have not.
+fn attribute_flags(attributes: u64) -> u64 {
+    const MOVED: [(u64, u64); 4] =
+        [(0x10, MS_NOATIME), (0x20, MS_STRICTATIME), (0x80, MS_NODIRATIME), (0x20_0000, MS_NOSYMFOLLOW)];
+    let same = attributes & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    MOVED.iter().filter(|(bit, _)| attributes & bit != 0).fold(same, |flags, (_, flag)| flags | flag)
 }
 
 /// Change the flags of the mount at `target` in the rootfs.
@@ -183,9 +215,15 @@ pub(crate) fn remount_fd(mount: &Fd, flags: u64, cleared: u64) -> Result<(), Err
     }
 }
 
-/// ST_* of statfs as MS_*: the same numbers but for relatime.
+/// Read-only, with the nosuid, nodev and noexec that it has.
+pub(crate) fn add_readonly(mount: &Fd) -> Result<(), Errno> {
+    let kept = mount_flags(raw::fstatfs(mount.raw())?.1) & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    remount_fd(mount, MS_RDONLY | kept, 0)
+}
+
+/// ST_* of statfs as MS_*: the same numbers but for two.
 pub(crate) fn mount_flags(statfs: u64) -> u64 {
-    const ST_RELATIME: u64 = 0x1000;
+    const MOVED: [(u64, u64); 2] = [(0x1000, MS_RELATIME), (0x2000, MS_NOSYMFOLLOW)];
     let same = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME;
-    statfs & same | if statfs & ST_RELATIME != 0 { MS_RELATIME } else { 0 }
+    MOVED.iter().filter(|(bit, _)| statfs & bit != 0).fold(statfs & same, |flags, (_, flag)| flags | flag)
 }

@@ -7,10 +7,20 @@ const CLONE_PARENT: u64 = 0x8000;
 
 /// The rest of the plan is done by a sibling: a direct child of our parent, which gets its pidfd.
 pub(crate) fn fork(context: &Context, flags: u64) -> Result<(), Errno> {
+    let (word, speaker) = raw::pipe()?;
     match raw::fork(CLONE_PARENT | flags, 0)? {
-        Forked::Child => Ok(()),
+        Forked::Child => {
+            // The parent must know this process before it hears from it.
+            drop(speaker);
+            match raw::read(word.raw(), &mut [0_u8; 1])? {
+                1 => Ok(()),
+                _ => raw::exit(1),
+            }
+        }
         Forked::Parent { pid, pidfd } => {
-            if let Err(errno) = context.send_forked(pid, &pidfd) {
+            if let Err(errno) =
+                context.send_forked(pid, &pidfd).and_then(|()| raw::write(speaker.raw(), b"g"))
+            {
                 // Nobody else knows the sibling yet: it must not be left behind.
                 let _ = raw::kill_by_pidfd(pidfd.raw());
                 return Err(errno);
