@@ -1,7 +1,9 @@
 # One entry for people and for CI. `make help` lists the targets.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+CARGO := . scripts/toolchain.sh; cargo
 export CARGO_TERM_COLOR := never
+export PYO3_PYTHON := $(CURDIR)/$(PYTHON)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types rust-test wheel clean
@@ -22,20 +24,20 @@ test: ## the same set-up, then all tests (ARGS=... goes to pytest)
 lint: ## ruff, rustfmt and clippy
 	@scripts/setup.sh test,lint
 	@$(VENV)/bin/ruff check .
-	@cargo fmt --all --check
-	@cargo clippy --workspace --all-features -- -D warnings
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-features -- -D warnings
 
 types: ## mypy --strict
 	@scripts/setup.sh test,lint
 	@$(VENV)/bin/mypy
 
 rust-test: ## unit tests of the Rust crates
-	@PYO3_PYTHON=$(abspath $(PYTHON)) cargo test -p kata-plan
-	@PYO3_PYTHON=$(abspath $(PYTHON)) cargo test -p kata-core --no-default-features
+	@$(CARGO) test -p kata-plan
+	@$(CARGO) test -p kata-core --no-default-features
 
 wheel: ## a wheel in target/wheels
 	@scripts/setup.sh test,lint
-	@$(VENV)/bin/maturin build --release
+	@. scripts/toolchain.sh; $(VENV)/bin/maturin build --release
 
 clean: ## remove what the build made
 	@rm -rf $(VENV) target python/kata_hybrid/agent/_proto python/kata_hybrid/_core*.so

@@ -12,6 +12,8 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 [ "$(uname -s)" = Linux ] || die "this is $(uname -s); containers need Linux"
 command -v cargo >/dev/null || die "cargo is missing: install Rust 1.83 or newer (https://rustup.rs, or Debian's rustup)"
+. scripts/toolchain.sh
+cargo --version >/dev/null || die "cargo is there but does not run (see above)"
 command -v cc >/dev/null || die "cc is missing: a linker is needed (Debian: apt-get install gcc)"
 python=$(command -v python3) || die "python3 is missing: install Python 3.11 or newer"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "$("$python" --version) is too old: 3.11 or newer is needed"
