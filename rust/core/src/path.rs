@@ -62,6 +62,10 @@ pub fn open_beneath(
 pub fn mkdir_in_root(root: BorrowedFd<'_>, path: &[u8], mode: Mode) -> Result<OwnedFd> {
     let directory = OFlags::PATH | OFlags::DIRECTORY;
     let mut prefix = Vec::with_capacity(path.len());
+    match open_in_root(root, path, directory, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        other => return other,
+    }
     let mut at = open_in_root(root, b".", directory, Mode::empty())?;
     for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {
         prefix.push(b'/');
@@ -85,13 +89,24 @@ fn openat2(at: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode, how: Reso
     if fallback::is_forced(fallback::OPENAT2) {
         return Err(Errno::NOSYS);
     }
+    // Unlike open(2) it refuses a mode that has no use.
+    let creates = flags.intersects(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
+    let mode = if creates { mode } else { Mode::empty() };
     for _ in 0..ATTEMPTS {
         match fs::openat2(at, OsStr::from_bytes(path), flags | OFlags::CLOEXEC, mode, how) {
             Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::PERM) if is_filtered(at) => return Err(Errno::NOSYS),
             other => return other,
         }
     }
     Err(Errno::AGAIN)
+}
+
+/// Whether a seccomp filter around us refuses the call itself: nothing else forbids a handle of `.`.
+fn is_filtered(at: BorrowedFd<'_>) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let answer = fs::openat2(at, ".", flags, Mode::empty(), ResolveFlags::BENEATH);
+    matches!(answer, Err(Errno::PERM))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,7 +137,9 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode, links: Sym
     }
     let mut trail = Trail { root, passed: Vec::new() };
     let mut left: VecDeque<OsString> = components(path);
-    let must_be_directory = path.ends_with(b"/");
+    let mut must_be_directory = names_directory(path);
+    // O_CREAT|O_EXCL takes a symlink for an existing file.
+    let keeps_link = flags.contains(OFlags::NOFOLLOW) || flags.contains(OFlags::CREATE | OFlags::EXCL);
     let mut followed = 0;
     while let Some(part) = left.pop_front() {
         if part == ".." {
@@ -141,12 +158,13 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode, links: Sym
             other => other?,
         };
         let kind = FileType::from_raw_mode(fs::fstat(&found)?.st_mode);
-        if kind == FileType::Symlink && !(last && flags.contains(OFlags::NOFOLLOW)) {
+        if kind == FileType::Symlink && !(last && keeps_link) {
             followed += 1;
-            if links == Symlinks::None || followed > MAX_SYMLINKS || is_procfs(&found)? {
+            if links == Symlinks::None || followed > MAX_SYMLINKS || is_magic(trail.here(), &found)? {
                 return Err(Errno::LOOP);
             }
             let target = fs::readlinkat(&found, "", Vec::new())?.into_bytes();
+            must_be_directory |= left.is_empty() && names_directory(&target);
             if target.starts_with(b"/") {
                 if links != Symlinks::InRoot {
                     return Err(Errno::XDEV);
@@ -156,6 +174,12 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags, mode: Mode, links: Sym
             for piece in components(&target).into_iter().rev() {
                 left.push_front(piece);
             }
+        } else if last && flags.contains(OFlags::PATH) {
+            // The one that was looked at: opened again by name, it could be a symlink by now.
+            if flags.contains(OFlags::DIRECTORY) && kind != FileType::Directory {
+                return Err(Errno::NOTDIR);
+            }
+            return Ok(found);
         } else if last {
             return fs::openat(trail.here(), &part, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode);
         } else if kind == FileType::Directory {
@@ -174,9 +198,15 @@ fn components(path: &[u8]) -> VecDeque<OsString> {
         .collect()
 }
 
-/// A symlink of procfs may be a magic one, whose text is not where it leads.
-fn is_procfs(link: &OwnedFd) -> Result<bool> {
-    Ok(fs::fstatfs(link)?.f_type == fs::PROC_SUPER_MAGIC)
+/// Whether the end of a path asks for a directory.
+fn names_directory(path: &[u8]) -> bool {
+    path.ends_with(b"/") || path.ends_with(b"/.") || path == b"."
+}
+
+/// Whether the text of a symlink may not be where it leads. Those of procfs are such, except in its top
+/// directory (inode 1), where they are ordinary: `self`, `mounts`, `net`.
+fn is_magic(parent: BorrowedFd<'_>, link: &OwnedFd) -> Result<bool> {
+    Ok(fs::fstatfs(link)?.f_type == fs::PROC_SUPER_MAGIC && fs::fstat(parent)?.st_ino != 1)
 }
 
 #[cfg(test)]
@@ -204,7 +234,8 @@ mod tests {
         }
 
         fn root(&self) -> OwnedFd {
-            fs::open(self.0.join("root"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+            fs::open(self.0.join("root"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .unwrap()
         }
     }
 
@@ -237,6 +268,70 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    fn opened(root: &OwnedFd, path: &str, flags: OFlags) -> [Result<u64>; 2] {
+        let inode = |fd: Result<OwnedFd>| fd.map(|fd| std_fs::File::from(fd).metadata().unwrap().ino());
+        let (path, mode) = (path.as_bytes(), Mode::from(0o600));
+        [
+            inode(open_in_root(root.as_fd(), path, flags, mode)),
+            inode(walk(root.as_fd(), path, flags, mode, Symlinks::InRoot)),
+        ]
+    }
+
+    #[test]
+    fn flags_mean_the_same_to_the_walk() {
+        let tree = Tree::new("flags");
+        let root = tree.root();
+        symlink("a/file/", tree.0.join("root/slash")).unwrap();
+        symlink("a/.", tree.0.join("root/dot")).unwrap();
+        symlink("a/made", tree.0.join("root/maker")).unwrap();
+        let read = OFlags::RDONLY;
+        let create = OFlags::WRONLY | OFlags::CREATE;
+        for path in [
+            "a",
+            "a/.",
+            "a/file",
+            "a/file/.",
+            "a/file/..",
+            "absolute",
+            "slash",
+            "dot",
+            "loop",
+            "maker",
+            "/",
+            "..",
+            "",
+        ] {
+            for flags in [
+                read,
+                read | OFlags::DIRECTORY,
+                read | OFlags::NOFOLLOW,
+                OFlags::PATH | OFlags::NOFOLLOW,
+                OFlags::PATH | OFlags::DIRECTORY,
+                OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY,
+                create | OFlags::EXCL,
+            ] {
+                let [kernel, walked] = opened(&root, path, flags);
+                assert_eq!(kernel, walked, "{path} {flags:?}");
+            }
+        }
+        let made = walk(root.as_fd(), b"maker", create, Mode::from(0o600), Symlinks::InRoot);
+        assert!(made.is_ok());
+        assert!(tree.0.join("root/a/made").is_file());
+    }
+
+    #[test]
+    fn magic_links_are_refused_and_ordinary_ones_of_procfs_followed() {
+        let proc =
+            fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        for path in ["self/exe", "self/root/etc", "self/cwd", "self/fd/0", "self/ns/mnt", "thread-self/exe"] {
+            assert_eq!(both(&proc, path), [Err(Errno::LOOP); 2], "{path}");
+        }
+        for path in ["self/status", "mounts", "net/dev"] {
+            let [kernel, walked] = both(&proc, path);
+            assert!(kernel.is_ok() && walked.is_ok(), "{path}: {kernel:?} {walked:?}");
         }
     }
 
@@ -277,7 +372,9 @@ mod tests {
                 }
             });
             for _ in 0..10_000 {
-                for found in both(&root, "a/b/../../outside").into_iter().chain(both(&root, "link/../outside")) {
+                for found in
+                    both(&root, "a/b/../../outside").into_iter().chain(both(&root, "link/../outside"))
+                {
                     assert_ne!(found, Ok(outside));
                 }
             }
