@@ -20,7 +20,7 @@ mod text;
 use core::ffi::CStr;
 
 use context::Context;
-use kata_plan::{Plan, Step};
+use kata_plan::{DecodeError, Plan, Step};
 use raw::{Errno, EINVAL};
 
 #[cfg(panic = "unwind")]
@@ -36,9 +36,16 @@ fn launch(argument: Option<&CStr>) -> ! {
     raw::set_dumpable(false);
     raw::reset_signals();
     raw::umask(0);
-    let Ok((mut context, plan)) = load(argument) else { raw::exit(120) };
+    let Ok((mut context, bytes)) = load(argument) else { raw::exit(120) };
+    let plan = match Plan::new(bytes) {
+        Ok(plan) => plan,
+        Err(error) => undecodable(&mut context, 0, error),
+    };
     for (index, step) in plan.steps().enumerate() {
-        let Ok(step) = step else { context.fail(0, index, EINVAL, b"", b"undecodable plan") };
+        let step = match step {
+            Ok(step) => step,
+            Err(error) => undecodable(&mut context, index, error),
+        };
         if let Err(errno) = steps::run(&mut context, &step) {
             report(&mut context, &step, index, errno);
         }
@@ -46,12 +53,21 @@ fn launch(argument: Option<&CStr>) -> ! {
     context.fail(0, 0, EINVAL, b"", b"the plan ends without execve")
 }
 
-fn load(argument: Option<&CStr>) -> Result<(Context, Plan<'static>), Errno> {
+/// Descriptors and plan of the memfd that the argument names.
+fn load(argument: Option<&CStr>) -> Result<(Context, &'static [u8]), Errno> {
     let number = argument.and_then(|text| text::parse_fd(text.to_bytes())).ok_or(EINVAL)?;
     let bytes: &'static [u8] = raw::map(Some(number), raw::file_len(number)?)?;
     raw::close(number);
-    let (context, plan) = Context::new(bytes).ok_or(EINVAL)?;
-    Ok((context, Plan::new(plan).map_err(|_| EINVAL)?))
+    Context::new(bytes).ok_or(EINVAL)
+}
+
+fn undecodable(context: &mut Context, index: usize, error: DecodeError) -> ! {
+    let mut note = text::Buffer::<120>::new();
+    note.push(b"undecodable plan at byte ");
+    note.push_number(i64::try_from(error.offset).unwrap_or(i64::MAX));
+    note.push(b": expected ");
+    note.push(error.expected.as_bytes());
+    context.fail(0, index, EINVAL, b"", note.as_bytes())
 }
 
 fn report(context: &mut Context, step: &Step<'static>, index: usize, errno: Errno) -> ! {

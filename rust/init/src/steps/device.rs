@@ -81,7 +81,12 @@ pub(crate) fn reopen_null() -> Result<(), Errno> {
         if !raw::fstat(stream).is_ok_and(|stat| stat.is_null_device()) {
             continue;
         }
-        let Ok(null) = raw::openat(AT_FDCWD, c"/dev/null", O_RDWR | O_NOFOLLOW, 0) else { continue };
+        // Looked at before it is opened: opening another device can have effects.
+        let found = raw::openat(AT_FDCWD, c"/dev/null", O_PATH | O_NOFOLLOW, 0);
+        if !found.and_then(|place| raw::fstat(place.raw())).is_ok_and(|stat| stat.is_null_device()) {
+            continue;
+        }
+        let null = raw::openat(AT_FDCWD, c"/dev/null", O_RDWR | O_NOFOLLOW, 0)?;
         if raw::fstat(null.raw())?.is_null_device() {
             raw::dup_onto(null.raw(), stream)?;
         }
