@@ -231,8 +231,8 @@ def _leftovers(pids: Iterable[int], state_root: str) -> Iterable[str]:
     yield from (f"file is left: {path}" for path in _left_files(state_root))
     for directory, names, _ in os.walk("/sys/fs/cgroup"):
         yield from (f"cgroup is left: {directory}/{name}" for name in names if name == CONTAINER)
-    for directory in Path("/sys/fs/cgroup").glob("**/kata-hybrid-demo"):
-        directory.rmdir()
+    for parent in Path("/sys/fs/cgroup").glob("**/kata-hybrid-demo"):
+        parent.rmdir()
 
 
 def _left_files(state_root: str) -> Iterable[Path]:

@@ -362,3 +362,27 @@ def test_guest_calls(agent: Host) -> None:
     text = "Only is possible to copy files into the /run directory"
     assert agent.refused("CopyFile", path=b"/runaway/x") == (Code.UNKNOWN, text)
     assert agent("GetGuestDetails", mem_block_size=True).agent_details.version
+
+
+def test_a_shared_pid_namespace_and_orphans(agent: Host) -> None:
+    agent("CreateSandbox", sandbox_id=SANDBOX, sandbox_pidns=True)
+    agent.run("c1", "/bin/sleep", "1000")
+    agent.run("c2", "/bin/sh", "-c", "sleep 1000 & exec true")
+    assert agent.wait("c2") == 0
+    found = json.loads(agent("ListProcesses", container_id="c1", format="json").process_list)
+    assert os.readlink(f"/proc/{found[0]}/ns/pid") != os.readlink("/proc/self/ns/pid")
+    agent("SignalProcess", container_id="c2", exec_id="", signal=int(signal.SIGKILL))
+    agent("RemoveContainer", container_id="c2")
+    agent.kill_and_remove("c1")
+    agent("DestroySandbox")
+
+
+def test_an_oom_event_reaches_one_caller(host: Host) -> None:
+    host.create("c1", "/bin/sh", "-c", "x=a; while true; do x=$x$x; done")
+    resources = oci_pb2.LinuxResources(Memory=oci_pb2.LinuxMemory(Limit=16 << 20))
+    host("UpdateContainer", agent_pb2.UpdateContainerRequest(container_id="c1", resources=resources))
+    event = host.client.start("GetOOMEvent")
+    host("StartContainer", container_id="c1")
+    assert event.result(20).container_id == "c1"
+    assert host.wait("c1") == 137
+    host("RemoveContainer", container_id="c1")

@@ -25,12 +25,10 @@ class VersionPolicy:
         paused_signal_thaws: a signal for a paused container reaches every process and resumes it.
         exec_id_reusable_after_wait: a name is free again once its process has ended and been waited for.
             A name in use is refused; the original replaced the entry and lost the old process.
-        keep_output_after_wait: streams stay readable until drained or removed; the original closed them.
         net_sysctls_in_guest: ``net.*`` sysctls of a container without its own network namespace are
             written in the guest and taken out of the spec.
         hide_guest_root_device: containers may not read or write the block device of the guest's root.
         state_below_sandbox: the state directory is ``<root>/<sandbox id>``.
-        destroy_kills_running: DestroySandbox ends live containers; else it refuses.
         storage_drivers: drivers the protocol names; others are an error of the caller.
         device_types: likewise for devices.
         storage_handlers, device_handlers: what GetGuestDetails tells.
@@ -44,11 +42,9 @@ class VersionPolicy:
     stopped_drops_signals: bool = True
     paused_signal_thaws: bool = True
     exec_id_reusable_after_wait: bool = True
-    keep_output_after_wait: bool = True
     net_sysctls_in_guest: bool = True
     hide_guest_root_device: bool = True
     state_below_sandbox: bool = True
-    destroy_kills_running: bool = False
     storage_drivers: frozenset[str] = field(default_factory=frozenset)
     device_types: frozenset[str] = field(default_factory=frozenset)
     storage_handlers: tuple[str, ...] = ()
