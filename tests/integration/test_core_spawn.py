@@ -243,6 +243,20 @@ def test_after_a_fork_the_child_is_the_final_process() -> None:
     assert finish(launch).wait(20) == (3, 0)
 
 
+def test_the_first_of_a_pid_namespace_ends_although_nobody_asks_after_the_others() -> None:
+    """The kernel keeps it until the last member is reaped, also a member that we started."""
+    first = finish(_core.spawn(plan_of("exec sleep 1000"), clone_flags=CLONE_NEWPID))
+    fd = os.open(f"/proc/{first.pid}/ns/pid", os.O_RDONLY)
+    try:
+        join = (steps.Setns(0, CLONE_NEWPID, "pid"), steps.Fork(0))
+        member = finish(_core.spawn(plan_of("exec sleep 1000", *join), fds=[fd]))
+    finally:
+        os.close(fd)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait(20) == (0, 9)
+    assert member.poll() == (0, 9)
+
+
 def test_namespaces_of_the_first_clone_are_new() -> None:
     assert captured("echo $$", clone_flags=NAMESPACES) == "1\n"
 

@@ -16,6 +16,10 @@ use crate::sys::{self, ExitStatus, ForeignStatus, WaitFor};
 /// How long we wait for a foreign parent to reap, which is when the kernel tells the status to us.
 const FOREIGN_GRACE: Duration = Duration::from_millis(100);
 
+/// Pauses between looks at our other processes while one is waited for.
+const FIRST_SWEEP: Duration = Duration::from_millis(5);
+const LAST_SWEEP: Duration = Duration::from_millis(200);
+
 /// Read-held while a process is made, write-held while orphans are looked for.
 pub static SPAWNING: RwLock<()> = RwLock::new(());
 
@@ -94,16 +98,20 @@ impl Process {
     /// # Errors
     /// `EINTR` when a signal came; the errno of waitid(2).
     pub fn wait(&self, deadline: Option<Instant>) -> io::Result<Option<ExitStatus>> {
+        let mut pause = FIRST_SWEEP;
         loop {
             if let Some(status) = self.peek() {
                 return Ok(Some(status));
             }
-            let events = self.events(deadline)?;
+            let sweep = Instant::now() + pause;
+            let events = self.events(Some(deadline.map_or(sweep, |at| at.min(sweep))))?;
             if events != 0 {
                 if let Some(status) = self.settle()? {
                     return Ok(Some(status));
                 }
             }
+            settle_others(self)?;
+            pause = (pause * 2).min(LAST_SWEEP);
             if deadline.is_some_and(|at| Instant::now() >= at) {
                 return Ok(None);
             }
@@ -221,6 +229,23 @@ fn forget(pid: i32, process: &Process) {
     if table.get(&pid).is_some_and(|entry| std::ptr::eq(entry.as_ptr(), process)) {
         table.remove(&pid);
     }
+}
+
+/// Takes the statuses of all others that have ended; they are kept for whoever asks.
+///
+/// The first process of a pid namespace does not end before every member is reaped, also one that we
+/// started there: whoever waits for the first would wait for ever for the second to be asked after.
+fn settle_others(waiting: &Process) -> io::Result<()> {
+    let others: Vec<Arc<Process>> = locked(&OWNED)
+        .iter()
+        .flat_map(HashMap::values)
+        .filter_map(Weak::upgrade)
+        .filter(|process| !std::ptr::eq(&raw const **process, waiting))
+        .collect();
+    for process in others {
+        process.poll()?;
+    }
+    Ok(())
 }
 
 /// Reaps every dead child that nobody here holds and that is not in `also_owned`.
