@@ -27,10 +27,28 @@ fn main() {
         println!("cargo:rerun-if-changed={}", workspace.join(path).display());
     }
     println!("cargo:rustc-env=KATA_TARGET={}", variable("TARGET"));
-    println!("cargo:rustc-env=KATA_INIT={}", build_init(workspace).display());
+    println!("cargo:rustc-env=KATA_INIT={}", build_init(&whole_workspace(workspace)).display());
     if env::var_os("CARGO_FEATURE_EXTENSION_MODULE").is_some() {
         generate_protos(workspace);
     }
+}
+
+/// The workspace with kata-init in it. `maturin sdist` strikes members that the extension does not depend on
+/// from the manifest; then a corrected one is put beside a link to the sources.
+fn whole_workspace(workspace: &Path) -> PathBuf {
+    let read = std::fs::read_to_string(workspace.join("Cargo.toml"));
+    let manifest = read.unwrap_or_else(|error| fail(&format!("Cargo.toml: {error}")));
+    if manifest.contains("\"rust/init\"") {
+        return workspace.to_owned();
+    }
+    let whole = PathBuf::from(variable("OUT_DIR")).join("workspace");
+    let corrected = manifest.replacen("members = [", "members = [\"rust/init\", ", 1);
+    let _ = std::fs::remove_file(whole.join("rust"));
+    std::fs::create_dir_all(&whole)
+        .and_then(|()| std::fs::write(whole.join("Cargo.toml"), corrected))
+        .and_then(|()| std::os::unix::fs::symlink(workspace.join("rust"), whole.join("rust")))
+        .unwrap_or_else(|error| fail(&format!("{}: {error}", whole.display())));
+    whole
 }
 
 fn build_init(workspace: &Path) -> PathBuf {
