@@ -108,4 +108,5 @@ def test_rust_reads_the_same_steps() -> None:
     assert len(lines) == len(plan)
     for line, step in zip(lines, plan, strict=True):
         numbers = [value for value in step if isinstance(value, int)]
-        assert all(f"={number}" in line for number in numbers), line
+        assert line.startswith(type(step).__name__), line
+        assert all(f": {number}" in line for number in numbers), line
