@@ -74,7 +74,7 @@ def launch(request: LaunchRequest) -> _core.Child:
     plan = request.plan
     encoded = plan.encode()
     with Undo() as undo, orphans.starting():
-        fds = _open_requests(plan.fds, request.sources, undo)
+        fds = _open_requests(request, undo)
         try:
             started = _core.spawn(
                 encoded,
@@ -142,9 +142,12 @@ def _named(error: LaunchError, request: LaunchRequest) -> LaunchError:
     return error
 
 
-def _open_requests(requests: Sequence[str], sources: FdSources, undo: Undo) -> list[int]:
+def _open_requests(request: LaunchRequest, undo: Undo) -> list[int]:
     """Descriptors for the plan's requests, in their order; those opened here close with ``undo``."""
-    return [_open_request(request, sources, undo) for request in requests]
+    try:
+        return [_open_request(wanted, request.sources, undo) for wanted in request.plan.fds]
+    except LaunchError as err:
+        raise _named(err, request) from err.__cause__
 
 
 def _open_request(request: str, sources: FdSources, undo: Undo) -> int:
