@@ -30,7 +30,10 @@ pub(crate) fn set_up(context: &Context, index: i64, rows: i64, cols: i64, mount:
         let source = text::fd_path(slave.raw());
         raw::mount(Some(source.as_cstr()?), text::fd_path(place.raw()).as_cstr()?, None, MS_BIND, None)?;
     }
-    raw::send(context.fd(index)?, b"/dev/ptmx", Some(master.raw()))?;
+    let receiver = context.fd(index)?;
+    raw::send(receiver, b"/dev/ptmx", Some(master.raw()))?;
+    // Whoever took the master waits for the end of the connection, which must not come only with execve.
+    raw::close(receiver);
     for stream in 0..=2 {
         raw::dup_onto(slave.raw(), stream)?;
     }
