@@ -294,9 +294,12 @@ class Container:
                 self._manager.kill_all(number)
                 return
             status = self._require_alive("kill", "container not running")
-            if all or (number == _signal.SIGKILL and not self._has_pid_namespace()):
+            everyone = all or (number == _signal.SIGKILL and not self._has_pid_namespace())
+            # The init first, while it is alive to be found; and no signal but SIGKILL comes to it twice.
+            if not everyone or number == _signal.SIGKILL or self.init.pid not in self._manager.pids():
+                self._signal_init(number)
+            if everyone:
                 self._manager.kill_all(number)
-            self._signal_init(number)
             if number == _signal.SIGKILL and status is Status.PAUSED:
                 self._manager.thaw()
 
