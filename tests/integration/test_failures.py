@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from kata_hybrid.errors import (
     LaunchError,
 )
 from kata_hybrid.runtime import Runtime, Status, Stdio, orphans
+from kata_hybrid.state import process_start_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +77,7 @@ FAILURES: list[Any] = [
     pytest.param(
         SLEEP,
         {"namespaces": ["pid", "mount", {"type": "network", "path": "/proc/self/ns/uts"}]},
-        "setns",
+        "join namespace",
         22,
         "/proc/self/ns/uts",
         id="namespace-of-another-kind",
@@ -335,8 +337,11 @@ def test_reused_pid_is_not_signalled(
     path = Path(runtime.root) / container_id / "state.json"
     original = path.read_text()
     document = json.loads(original)
-    with subprocess.Popen(["/bin/sleep", "60"]) as innocent:
+    with subprocess.Popen(["/bin/sleep", "60"]) as innocent, ExitStack() as ending:
+        ending.callback(innocent.kill)
         document["init_process_pid"] = innocent.pid
+        # The kernel counts starts in ticks of 10 ms, and a number comes round again much later than that.
+        document["init_process_start"] = process_start_time(innocent.pid) - 1
         path.write_text(json.dumps(document))
         other = runtime.load(container_id)
         assert other is not container
@@ -344,6 +349,5 @@ def test_reused_pid_is_not_signalled(
         with pytest.raises(KataHybridError):
             other.kill("KILL")
         assert innocent.poll() is None
-        innocent.kill()
     path.write_text(original)
     container.delete(force=True)

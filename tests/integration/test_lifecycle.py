@@ -269,7 +269,7 @@ def test_delete_force_of_a_paused_container(
 def test_sigkill_without_pid_namespace_ends_all_processes(
     runtime: Runtime, container_id: str, make_spec: Callable[..., Any]
 ) -> None:
-    spec = make_spec(["sh", "-c", "sleep 900 & sleep 900 & sleep 900"], namespaces=["mount", "uts"])
+    spec = make_spec(["sh", "-c", "sleep 900 & sleep 900 & sleep 900; true"], namespaces=["mount", "uts"])
     container = runtime.run(container_id, spec=spec, stdio=NULL)
     deadline = time.monotonic() + 5
     while len(container.processes()) < 4 and time.monotonic() < deadline:
