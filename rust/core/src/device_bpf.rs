@@ -46,13 +46,7 @@ impl Rule {
     /// # Errors
     /// A sentence when the type is not `a`, `b` or `c`, a number is too large, or the access is empty or
     /// has another letter than `r`, `w`, `m`.
-    pub fn parse(
-        allow: bool,
-        kind: &str,
-        major: i64,
-        minor: i64,
-        access: &str,
-    ) -> Result<Self, String> {
+    pub fn parse(allow: bool, kind: &str, major: i64, minor: i64, access: &str) -> Result<Self, String> {
         let kind = match kind {
             "a" => DeviceKind::All,
             "b" => DeviceKind::Block,
@@ -71,13 +65,7 @@ impl Rule {
         if bits == 0 {
             return Err("cgroup device access cannot be empty".to_owned());
         }
-        Ok(Self {
-            allow,
-            kind,
-            major: number(major)?,
-            minor: number(minor)?,
-            access: bits,
-        })
+        Ok(Self { allow, kind, major: number(major)?, minor: number(minor)?, access: bits })
     }
 }
 
@@ -85,9 +73,7 @@ fn number(value: i64) -> Result<Option<u32>, String> {
     if value < 0 {
         return Ok(None);
     }
-    u32::try_from(value)
-        .map(Some)
-        .map_err(|_| format!("device number {value} is too large"))
+    u32::try_from(value).map(Some).map_err(|_| format!("device number {value} is too large"))
 }
 
 // Opcodes: class | size or source | operation.
@@ -123,13 +109,7 @@ struct Insn {
 
 impl Insn {
     const fn new(code: u8, dst: u8, src: u8, off: i16, imm: u32) -> Self {
-        Self {
-            code,
-            dst,
-            src,
-            off,
-            imm,
-        }
+        Self { code, dst, src, off, imm }
     }
 
     /// `struct bpf_insn` in memory order, as one word.
@@ -137,11 +117,8 @@ impl Insn {
         let [off0, off1] = self.off.to_ne_bytes();
         let [imm0, imm1, imm2, imm3] = self.imm.to_ne_bytes();
         // dst_reg is the first bit field: the low half on little endian, the high half on big endian.
-        let registers = if cfg!(target_endian = "little") {
-            self.dst | self.src << 4
-        } else {
-            self.dst << 4 | self.src
-        };
+        let registers =
+            if cfg!(target_endian = "little") { self.dst | self.src << 4 } else { self.dst << 4 | self.src };
         u64::from_ne_bytes([self.code, registers, off0, off1, imm0, imm1, imm2, imm3])
     }
 }
@@ -179,15 +156,9 @@ fn append_rule(program: &mut Vec<Insn>, rule: &Rule) {
     let access = u32::from(rule.access);
     let mut verdict = if rule.allow {
         // The bits of the rule are granted; with none left open the request is.
-        vec![
-            Insn::new(AND32_K, OPEN_BITS, 0, 0, !access),
-            Insn::new(JNE32_K, OPEN_BITS, 0, 2, 0),
-        ]
+        vec![Insn::new(AND32_K, OPEN_BITS, 0, 0, !access), Insn::new(JNE32_K, OPEN_BITS, 0, 2, 0)]
     } else {
-        vec![
-            Insn::new(JSET32_K, OPEN_BITS, 0, 1, access),
-            Insn::new(JA, 0, 0, 2, 0),
-        ]
+        vec![Insn::new(JSET32_K, OPEN_BITS, 0, 1, access), Insn::new(JA, 0, 0, 2, 0)]
     };
     append_return(&mut verdict, rule.allow);
     let mut rest = conditions.len() + verdict.len();
@@ -288,8 +259,7 @@ pub fn attach(cgroup_fd: BorrowedFd<'_>, insns: &[u8]) -> io::Result<()> {
         }
     }
     attach_program(cgroup_fd, &program, None)?;
-    old.iter()
-        .try_for_each(|each| detach_program(cgroup_fd, each))
+    old.iter().try_for_each(|each| detach_program(cgroup_fd, each))
 }
 
 /// How many device programs are attached to the group itself.
@@ -346,22 +316,13 @@ fn own(fd: i32) -> OwnedFd {
 
 /// Runs `action` with the soft limit of locked memory at the hard one, or at infinity if we may.
 fn with_memlock<T>(action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let mut old = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one `rlimit` to `old`, which lives through the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut old) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let unlimited = libc::rlimit {
-        rlim_cur: libc::RLIM_INFINITY,
-        rlim_max: libc::RLIM_INFINITY,
-    };
-    let hard = libc::rlimit {
-        rlim_cur: old.rlim_max,
-        rlim_max: old.rlim_max,
-    };
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let hard = libc::rlimit { rlim_cur: old.rlim_max, rlim_max: old.rlim_max };
     if !set_memlock(&unlimited) && !set_memlock(&hard) {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
@@ -375,11 +336,7 @@ fn set_memlock(limit: &libc::rlimit) -> bool {
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, limit) == 0 }
 }
 
-fn attach_program(
-    cgroup_fd: BorrowedFd<'_>,
-    program: &OwnedFd,
-    replace: Option<&OwnedFd>,
-) -> io::Result<()> {
+fn attach_program(cgroup_fd: BorrowedFd<'_>, program: &OwnedFd, replace: Option<&OwnedFd>) -> io::Result<()> {
     let mut attr = AttachAttr {
         target_fd: cgroup_fd.as_raw_fd() as u32,
         attach_bpf_fd: program.as_raw_fd() as u32,
@@ -402,10 +359,7 @@ fn detach_program(cgroup_fd: BorrowedFd<'_>, program: &OwnedFd) -> io::Result<()
 
 fn attached(cgroup_fd: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let open = |prog_id| {
-        let mut attr = GetIdAttr {
-            prog_id,
-            ..GetIdAttr::default()
-        };
+        let mut attr = GetIdAttr { prog_id, ..GetIdAttr::default() };
         bpf(BPF_PROG_GET_FD_BY_ID, &mut attr).map(own)
     };
     attached_ids(cgroup_fd)?.into_iter().map(open).collect()
@@ -436,14 +390,7 @@ fn bpf<T: Attr>(command: libc::c_long, attr: &mut T) -> io::Result<i32> {
     // SAFETY: the kernel reads and writes at most size_of::<T>() bytes at `attr`, which is borrowed
     // mutably through the call, and takes what lies beyond as zero. Pointers inside (program, licence,
     // id table) are to buffers that our callers keep alive, with the counts given beside them.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attr),
-            size_of::<T>(),
-        )
-    };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -494,11 +441,7 @@ mod tests {
                 EXIT => return registers[0],
                 _ => panic!("unknown opcode {code:#x}"),
             };
-            at += 1 + if jump {
-                usize::try_from(off).unwrap()
-            } else {
-                0
-            };
+            at += 1 + if jump { usize::try_from(off).unwrap() } else { 0 };
         }
         panic!("the program does not end");
     }
@@ -515,27 +458,24 @@ mod tests {
 
     /// The meaning, written the other way round: first to last, bit by bit.
     fn model(rules: &[Rule], kind: u32, access: u8, major: u32, minor: u32) -> bool {
-        [ACCESS_MKNOD, ACCESS_READ, ACCESS_WRITE]
-            .into_iter()
-            .filter(|bit| access & bit != 0)
-            .all(|bit| {
-                rules.iter().fold(false, |verdict, rule| {
-                    let hit = match rule.kind {
-                        DeviceKind::All => true,
-                        DeviceKind::Block | DeviceKind::Char => {
-                            (rule.kind == DeviceKind::Block) == (kind == TYPE_BLOCK)
-                                && rule.access & bit != 0
-                                && rule.major.is_none_or(|number| number == major)
-                                && rule.minor.is_none_or(|number| number == minor)
-                        }
-                    };
-                    if hit {
-                        rule.allow
-                    } else {
-                        verdict
+        [ACCESS_MKNOD, ACCESS_READ, ACCESS_WRITE].into_iter().filter(|bit| access & bit != 0).all(|bit| {
+            rules.iter().fold(false, |verdict, rule| {
+                let hit = match rule.kind {
+                    DeviceKind::All => true,
+                    DeviceKind::Block | DeviceKind::Char => {
+                        (rule.kind == DeviceKind::Block) == (kind == TYPE_BLOCK)
+                            && rule.access & bit != 0
+                            && rule.major.is_none_or(|number| number == major)
+                            && rule.minor.is_none_or(|number| number == minor)
                     }
-                })
+                };
+                if hit {
+                    rule.allow
+                } else {
+                    verdict
+                }
             })
+        })
     }
 
     #[test]
@@ -602,12 +542,8 @@ mod tests {
             let rules: Vec<Rule> = (0..next(9))
                 .map(|_| Rule {
                     allow: next(2) == 0,
-                    kind: [
-                        DeviceKind::Block,
-                        DeviceKind::Char,
-                        DeviceKind::Char,
-                        DeviceKind::All,
-                    ][next(4) as usize],
+                    kind: [DeviceKind::Block, DeviceKind::Char, DeviceKind::Char, DeviceKind::All]
+                        [next(4) as usize],
                     major: (next(3) > 0).then(|| next(3) as u32),
                     minor: (next(3) > 0).then(|| next(3) as u32),
                     access: 1 + next(7) as u8,
@@ -618,11 +554,7 @@ mod tests {
                 let (kind, access) = (1 + next(2) as u32, 1 + next(7) as u8);
                 let (major, minor) = (next(3) as u32, next(3) as u32);
                 let got = run(&program, kind, u32::from(access), major, minor) == 1;
-                assert_eq!(
-                    got,
-                    model(&rules, kind, access, major, minor),
-                    "{rules:?} {kind} {access}"
-                );
+                assert_eq!(got, model(&rules, kind, access, major, minor), "{rules:?} {kind} {access}");
             }
         }
     }
