@@ -1,9 +1,9 @@
 """One container's life, side by side: the library, the agent over gRPC, runc and crun on one bundle.
 
-``python -m benches.lifecycle [--rounds 100]`` interleaves the engines (A B C A B C ...), prints medians and the
-ratio to runc, and what the agent and a waiting kata-init take in memory. Needs root. runc and crun are taken from
-PATH when they are there; as crun 1.8 refuses a hybrid cgroup tree, all of it runs in a mount namespace from which
-the unified mount is gone.
+``python -m benches.lifecycle [--rounds 100]`` interleaves the engines (A B C A B C ...), prints medians and
+the ratio to runc, and what the agent and a waiting kata-init take in memory. Needs root. runc and crun are
+taken from PATH when they are there; as crun 1.8 refuses a hybrid cgroup tree, all of it runs in a mount
+namespace from which the unified mount is gone.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def command_life(command: str, root: Path, place: Path, number: int) -> Life:
     def call(*words: str) -> None:
         subprocess.run([command, "--root", str(root), *words], check=True, **quiet)
 
-    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     name = f"cmd{number}"
     clock = Clock()
     call("create", "--bundle", str(place), name)
@@ -133,7 +133,6 @@ def agent_life(client: AgentClient, spec: Spec, number: int) -> Life:
 
     name = f"agent{number}"
     request = agent_pb2.CreateContainerRequest(container_id=name, exec_id=name)
-    assert spec.process is not None and spec.root is not None
     fill_spec(request.OCI, spec)
     clock = Clock()
     client.call("CreateContainer", request)
@@ -157,8 +156,9 @@ def agent_life(client: AgentClient, spec: Spec, number: int) -> Life:
 
 
 def fill_spec(oci: Any, spec: Spec) -> None:
-    """The spec as a Kata host sends it: without pid, network and cgroup namespaces and without device rules."""
-    assert spec.process is not None and spec.root is not None
+    """The spec as a Kata host sends it: no pid, network or cgroup namespace, no device rules."""
+    assert spec.process is not None
+    assert spec.root is not None
     oci.Version = spec.oci_version
     oci.Root.Path = os.fsencode(spec.root.path)
     oci.Process.Cwd = spec.process.cwd.encode()

@@ -113,7 +113,9 @@ class StateError(KataHybridError):
 class CgroupError(KataHybridError):
     """A cgroup file refused a value."""
 
-    def __init__(self, message: str, *, path: str, errno: int | None = None, container_id: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, path: str, errno: int | None = None, container_id: str | None = None
+    ) -> None:
         name = errno_name(errno)
         super().__init__(f"{message} on '{path}'" + (f": {name}" if name else ""), container_id=container_id)
         self.path = path
@@ -177,6 +179,8 @@ class UnsupportedError(LaunchError):
 class SignalError(KataHybridError):
     """The kernel refused a signal."""
 
-    def __init__(self, message: str, *, errno: int, container_id: str | None = None, exec_id: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, errno: int, container_id: str | None = None, exec_id: str | None = None
+    ) -> None:
         super().__init__(f"{message}: {errno_name(errno)}", container_id=container_id, exec_id=exec_id)
         self.errno = errno

@@ -6,10 +6,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -17,8 +13,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 def test_the_library_example_prints_what_it_says(rootfs: Path, tmp_path: Path) -> None:
     match = re.search(r"```python\n(.*?)```\s+```text\n(.*?)```", README.read_text(), re.DOTALL)
     assert match is not None
-    environment: Mapping[str, str] = {"ROOTFS": str(rootfs), "STATE": str(tmp_path / "state"), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        [sys.executable, "-c", match[1]], env=environment, capture_output=True, text=True, timeout=30, check=False
-    )
+    environment = {"ROOTFS": str(rootfs), "STATE": str(tmp_path / "state"), "PATH": "/usr/bin:/bin"}
+    words = [sys.executable, "-c", match[1]]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (match[2], "", 0)
