@@ -53,7 +53,7 @@ steps! {
     1 Sync "sync" { point: i64 },
     2 JoinCgroup "join cgroup" { fd: i64 },
     3 OomScoreAdj "set oom_score_adj" { value: i64 },
-    4 Setns "setns" { fd: i64, flags: i64, path: &'a CStr },
+    4 Setns "join namespace" { fd: i64, flags: i64, path: &'a CStr },
     5 Unshare "unshare" { flags: i64 },
     6 TimeOffsets "set time offsets" { data: &'a [u8] },
     7 Fork "clone" { flags: i64 },
