@@ -257,7 +257,7 @@ def test_mounts_devices_masks_and_identity_are_what_the_workload_sees(run: Run, 
         steps.Symlink("/proc/self/fd", "/dev/fd"),
         steps.Symlink("pts/ptmx", "/dev/ptmx", 1),
         steps.Sync(steps.SYNC_HOOKS),
-        steps.MakeCwd("/work/here"),
+        steps.MakeCwd("/srv/here"),
         steps.Sysctl("net/ipv4/ip_forward", "1"),
         steps.ReadonlyPath("/proc/sys"),
         steps.MaskPath("/proc/kcore"),
@@ -280,7 +280,7 @@ def test_mounts_devices_masks_and_identity_are_what_the_workload_sees(run: Run, 
         steps.Scheduler(struct.pack("<IIQiIQQQII", 56, 3, 0, 5, 0, 0, 0, 0, 0, 0)),
         steps.ChownStdio(1000),
         steps.NoNewPrivs(),
-        steps.Chdir("/work/here"),
+        steps.Chdir("/srv/here"),
         steps.Sync(steps.SYNC_READY),
         steps.BoundingCaps(0x401),
         steps.User(1000, 100, struct.pack("<2I", 5, 6), 1),
@@ -297,7 +297,7 @@ def test_mounts_devices_masks_and_identity_are_what_the_workload_sees(run: Run, 
     assert (outcome.points, outcome.status) == ([2, 3], 0), outcome
     out = outcome.out
     assert "uid=1000 gid=100 groups=5,6" in out
-    assert "\nbox\n/work/here\n0027\n128\n" in out
+    assert "\nbox\n/srv/here\n0027\n128\n" in out
     assert "hush" not in out
     assert "treasure" not in out
     assert re.search(r"^prw-r----- +1 7 +8 ", out, re.MULTILINE)
