@@ -12,12 +12,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,6 +126,7 @@ def spec_dict(
     cgroups_path: str | None = None,
     process: Mapping[str, Any] | None = None,
     linux: Mapping[str, Any] | None = None,
+    more_mounts: Sequence[Mapping[str, Any]] = (),
     **top: Any,
 ) -> dict[str, Any]:
     """A ``config.json`` as a dict; keyword arguments are laid over its parts."""
@@ -141,7 +144,7 @@ def spec_dict(
             **(process or {}),
         },
         "hostname": "box",
-        "mounts": [dict(mount) for mount in MOUNTS],
+        "mounts": [dict(mount) for mount in (*MOUNTS, *more_mounts)],
         "linux": {
             "namespaces": [{"type": each} if isinstance(each, str) else dict(each) for each in namespaces],
             **({"cgroupsPath": cgroups_path} if cgroups_path else {}),
@@ -195,6 +198,32 @@ def runtime(tmp_path: Path, leak_check: None) -> Iterator[Runtime]:
     yield made
     for state in made.list():
         made.delete(state.id, force=True)
+
+
+@pytest.fixture
+def command(tmp_path: Path, leak_check: None) -> Iterator[Command]:
+    """Our command with a root of its own; what a failed test leaves in it is deleted."""
+    root = tmp_path / "state"
+    made = Command([sys.executable, "-m", "kata_hybrid"], root, meanwhile=_reap_beside)
+    yield made
+    for left in sorted(root.iterdir()) if root.exists() else ():
+        made("delete", "--force", left.name)
+
+
+@pytest.fixture
+def runc(tmp_path: Path, leak_check: None) -> Command:
+    """runc's command on the same root as ``command`` and ``runtime``; they clean up."""
+    program = shutil.which("runc")
+    if program is None:
+        pytest.skip("runc is not installed")
+    return Command([program], tmp_path / "state", meanwhile=_reap_beside)
+
+
+def _reap_beside(pid: int) -> None:
+    """Reap orphans while a command of ours, ``pid``, runs; 0 when none does."""
+    from kata_hybrid.runtime import orphans
+
+    orphans.reap(also_owned=[pid])
 
 
 # --- what was left -----------------------------------------------------------------------------------
