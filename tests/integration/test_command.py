@@ -272,7 +272,7 @@ def test_log_forms(command: Command, tmp_path: Path) -> None:
     assert command.error("fly", status=3) == "No help topic for 'fly'"
     missing = command("create", status=1)
     assert missing.out.startswith("Incorrect Usage.")
-    assert 'requires exactly 1 argument(s)' in missing.err
+    assert "requires exactly 1 argument(s)" in missing.err
 
 
 def test_missing_programs_fail_create_and_leave_nothing(

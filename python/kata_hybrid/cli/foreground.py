@@ -96,7 +96,7 @@ class Foreground:
     def _raw(self) -> None:
         if os.isatty(0):
             self._mode = termios.tcgetattr(0)
-            tty.setraw(0)
+            tty.setraw(0, termios.TCSANOW)  # the default would drop what was typed ahead
 
     def _resize(self) -> None:
         """The process's terminal gets the size of ours."""

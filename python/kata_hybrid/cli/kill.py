@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import ConfigError
 from .options import FLAG, Option
+from .texts import CommandError
 
 if TYPE_CHECKING:
     from .context import Context
@@ -19,5 +21,11 @@ STOP_AT_WORD = True
 def run(context: Context, given: Parsed) -> int:
     """The signal is a number or a name with or without ``SIG``; SIGTERM when absent."""
     signal = given.words[1] if len(given.words) > 1 else "TERM"
-    context.runtime().load(given.words[0]).kill(signal, all=given.flag("all"))
+    container = context.runtime().load(given.words[0])
+    try:
+        container.kill(signal, all=given.flag("all"))
+    except ConfigError as err:
+        if signal.isdecimal():  # runc has any number tried by the kernel
+            raise CommandError("unable to signal init: invalid argument") from err
+        raise
     return 0

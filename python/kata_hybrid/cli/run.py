@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import KataHybridError
+from ..errors import HookError, KataHybridError
 from .create import make
 from .launching import CREATE_OPTIONS, load_bundle
 from .options import FLAG, Option
@@ -12,6 +12,7 @@ from .texts import CommandError, describe
 
 if TYPE_CHECKING:
     from ..oci.config import Spec
+    from ..runtime import Container
     from .context import Context
     from .options import Parsed
 
@@ -48,4 +49,12 @@ def _foreground(context: Context, given: Parsed, bundle: str, spec: Spec) -> int
             return foreground.attend(container.init).status
         finally:
             if not given.flag("keep"):
-                container.delete(force=True)
+                _delete(context, container)
+
+
+def _delete(context: Context, container: Container) -> None:
+    """A poststop hook that fails is told, but the exit status stays the program's."""
+    try:
+        container.delete(force=True)
+    except HookError as err:
+        context.journal.warning(describe(err))
