@@ -115,10 +115,17 @@ def enter_steps(
             steps.append(Setns(fd(f"ns:{path}"), flag, path))
             if kind is Ns.USER:
                 steps.append(BecomeRoot())
-    steps.extend(_time_ns(spaces, linux.time_offsets))
-    steps.append(Fork(spaces.flags(Ns.CGROUP, Ns.TIME)))
-    if Ns.USER in spaces.new:
-        steps += [Sync(SYNC_USERMAP), BecomeRoot()]
+    rest = spaces.flags(Ns.CGROUP, Ns.TIME)
+    if Ns.USER in spaces.new and Ns.TIME in spaces.new:
+        # The time namespace must belong to the user namespace, or nobody inside could ever join it: the
+        # user namespace comes alone, and one more process has the time namespace from its birth.
+        user = CLONE_FLAGS[Ns.USER]
+        steps += [Fork(user), Sync(SYNC_USERMAP), BecomeRoot()]
+        steps += [*_time_ns(spaces, linux.time_offsets), Fork(rest & ~user)]
+    else:
+        steps += [*_time_ns(spaces, linux.time_offsets), Fork(rest)]
+        if Ns.USER in spaces.new:
+            steps += [Sync(SYNC_USERMAP), BecomeRoot()]
     steps.extend(_cgroup_ns(spaces))
     return steps, 0
 

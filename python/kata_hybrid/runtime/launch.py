@@ -113,7 +113,10 @@ def _converse(started: _core.Launch, request: LaunchRequest) -> None:
 
 def _act(point: int, pid: int, request: LaunchRequest) -> None:
     if point == steps.SYNC_USERMAP and request.plan.user_maps is not None:
-        write_user_maps(pid, *request.plan.user_maps)
+        try:
+            write_user_maps(pid, *request.plan.user_maps)
+        except LaunchError as err:
+            raise _named(err, request) from err.__cause__
     action = request.actions.get(point)
     if action is not None:
         action(pid)
