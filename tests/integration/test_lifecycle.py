@@ -102,6 +102,9 @@ def test_run_skips_the_fifo(runtime: Runtime, container_id: str, make_spec: Call
         (["sh", "-c", "exit 42"], ExitStatus(42, 0)),
         (["sh", "-c", "exit 255"], ExitStatus(255, 0)),
         (["false"], ExitStatus(1, 0)),
+        (["sh", "-c", "exec /etc/passwd"], ExitStatus(126, 0)),
+        (["sh", "-c", "exec /missing"], ExitStatus(127, 0)),
+        (["sh", "-c", "sh -c 'kill -9 $$'; exit $?"], ExitStatus(137, 0)),
     ],
 )
 def test_exit_code(

@@ -50,17 +50,44 @@ def test_64_mib_through_stdin_and_stdout(
     container.init.close_streams()
 
 
-def test_64_mib_out_of_a_terminal(runtime: Runtime, container_id: str, make_spec: Callable[..., Any]) -> None:
-    script = "stty raw; head -c 67108864 /dev/zero | tr '\\000' x"
-    container = runtime.run(container_id, spec=make_spec(["sh", "-c", script], terminal=True))
+def test_64_mib_out_of_a_terminal(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    block = os.urandom(1 << 20)
+    (tmp_path / "block").write_bytes(block)
+    bind = {"destination": "/block", "type": "bind", "source": str(tmp_path / "block"), "options": ["bind"]}
+    script = f"stty raw; for each in $(seq {TOTAL_BYTES >> 20}); do cat /block; done"
+    spec = make_spec(["sh", "-c", script], terminal=True, more_mounts=[bind])
+    container = runtime.run(container_id, spec=spec)
     master = container.init.stdout
     assert master is not None
     assert container.init.stdin is master
-    count = others = 0
+    got, count = hashlib.sha256(), 0
     while part := master.read(1 << 17, timeout=30):
+        got.update(part)
         count += len(part)
-        others += len(part) - part.count(b"x")
-    assert (count, others) == (TOTAL_BYTES, 0)
+    assert count == TOTAL_BYTES
+    assert got.digest() == hashlib.sha256(block * (TOTAL_BYTES >> 20)).digest()
+    assert container.wait(10).status == 0
+    container.delete()
+    container.init.close_streams()
+
+
+def test_64_mib_into_a_terminal(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any], read_all: Callable[..., bytes]
+) -> None:
+    script = f"stty raw -echo; echo ready; head -c {TOTAL_BYTES} | sha256sum"
+    container = runtime.run(container_id, spec=make_spec(["sh", "-c", script], terminal=True))
+    master = container.init.stdin
+    assert master is not None
+    text = b""
+    while b"ready" not in text:
+        text += master.read(timeout=20)
+    block, sent = os.urandom(1 << 20), hashlib.sha256()
+    for _ in range(TOTAL_BYTES >> 20):
+        sent.update(block)
+        master.write(block, timeout=30)
+    assert read_all(master, 30).split()[0].decode() == sent.hexdigest()
     assert container.wait(10).status == 0
     container.delete()
     container.init.close_streams()
