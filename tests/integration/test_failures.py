@@ -194,6 +194,20 @@ def test_hooks_run_in_order_with_the_state(
     assert states["poststop"] == {**expected, "status": "stopped"}
 
 
+def test_hooks_in_a_shared_pid_namespace_hear_the_true_pid(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    hooks = {"createContainer": [hook('cat > "$1"', str(log))], "startContainer": [hook("cat > /tmp/started")]}
+    script = 'grep -q "\\"pid\\":$$," /tmp/started'
+    spec = make_spec(["sh", "-c", script], hooks=hooks, namespaces=["mount", "uts"])
+    container = runtime.create(container_id, spec=spec, stdio=NULL)
+    assert json.loads(log.read_text())["pid"] == container.init.pid
+    container.start()
+    assert container.wait(10).status == 0
+    container.delete()
+
+
 @pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer"])
 def test_failed_hook_undoes_the_create(
     runtime: Runtime, container_id: str, make_spec: Callable[..., Any], kind: str

@@ -41,7 +41,8 @@ def state_json(spec: Spec, options: LaunchOptions, *, status: str, pid: int) -> 
         spec: version and annotations.
         options: id and bundle.
         status: ``creating`` or ``created``.
-        pid: as seen in the container's own pid namespace: the plan is made before any process exists.
+        pid: as seen in the container's own pid namespace: the plan is made before any process exists. 0 where
+            only init can know it: it puts its own number there.
     """
     state: dict[str, object] = {
         "ociVersion": spec.oci_version,

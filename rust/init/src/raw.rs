@@ -492,6 +492,11 @@ pub(crate) fn seccomp_filter(flags: u64, bpf: &[u8]) -> Result<(), Errno> {
     sys!(SECCOMP, SET_MODE_FILTER, flags as usize, addr(&program)).map(drop)
 }
 
+/// As our own pid namespace counts.
+pub(crate) fn getpid() -> usize {
+    sys!(GETPID).unwrap_or(0) // it cannot fail
+}
+
 /// Whether others may trace this process, and its user open what is in its `/proc` directory.
 pub(crate) fn set_dumpable(on: bool) {
     const PR_SET_DUMPABLE: usize = 4;

@@ -5,6 +5,7 @@ use kata_plan::Step;
 
 use crate::context::{reason, Context};
 use crate::raw::{self, Errno, Fd, Forked, ECANCELED, EINVAL, ENOSYS, EPERM, ETIMEDOUT};
+use crate::text::Buffer;
 
 const SIGCHLD: u64 = 17;
 const NOT_EXECUTED: i32 = 127;
@@ -13,7 +14,7 @@ const NOT_EXECUTED: i32 = 127;
 pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Errno> {
     let Step::Hook { path, args, env, timeout_ms, state, .. } = step else { return Err(EINVAL) };
     let input = raw::memfd(c"hook-state")?;
-    write_all(&input, state)?;
+    write_state(&input, state)?;
     raw::rewind(input.raw())?;
     let output = raw::memfd(c"hook-output")?;
     let pidfd = match raw::fork(0, SIGCHLD)? {
@@ -75,6 +76,22 @@ fn enter(context: &Context, input: &Fd, output: &Fd) -> Result<(), Errno> {
         Ok(()) | Err(ENOSYS | EINVAL | EPERM) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+/// The state with our pid as this pid namespace counts, where the plan could not know it.
+fn write_state(file: &Fd, state: &[u8]) -> Result<(), Errno> {
+    const UNKNOWN: &[u8] = b"\"pid\":0,";
+    // Quotes within texts are escaped, so this is found as a member only.
+    let Some(at) = state.windows(UNKNOWN.len()).position(|part| part == UNKNOWN) else {
+        return write_all(file, state);
+    };
+    let zero = at + UNKNOWN.len() - 2;
+    let mut pid = Buffer::<24>::new();
+    pid.push_number(raw::getpid() as i64);
+    for part in [&state[..zero], pid.as_bytes(), &state[zero + 1..]] {
+        write_all(file, part)?;
+    }
+    Ok(())
 }
 
 fn write_all(file: &Fd, mut data: &[u8]) -> Result<(), Errno> {
