@@ -22,7 +22,7 @@ import pytest
 from support.command import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from kata_hybrid.oci.config import Spec
     from kata_hybrid.runtime import Runtime
@@ -219,11 +219,11 @@ def runc(tmp_path: Path, leak_check: None) -> Command:
     return Command([program], tmp_path / "state", meanwhile=_reap_beside)
 
 
-def _reap_beside(pid: int) -> None:
-    """Reap orphans while a command of ours, ``pid``, runs; 0 when none does."""
+def _reap_beside(pids: Collection[int]) -> None:
+    """Reap orphans while commands of ours, ``pids``, run."""
     from kata_hybrid.runtime import orphans
 
-    orphans.reap(also_owned=[pid])
+    orphans.reap(also_owned=[*pids])
 
 
 # --- what was left -----------------------------------------------------------------------------------

@@ -157,13 +157,11 @@ def test_detached_exec_writes_its_pid(command: Command, running: str, tmp_path: 
 def test_preserved_descriptors(
     command: Command, container_id: str, tmp_path: Path, make_bundle: Callable[..., Path]
 ) -> None:
-    script = (
-        "import os, sys; os.dup2(os.open(sys.argv[1], os.O_RDONLY), 3); os.execvp(sys.argv[2], sys.argv[2:])"
-    )
+    script = 'exec 3<"$1"; shift; exec "$@"'
     (tmp_path / "data").write_text("kept")
     bundle = make_bundle(["sh", "-c", "cat <&3; ls /proc/self/fd"])
     words = ["run", "--preserve-fds", "1", "--bundle", str(bundle), container_id]
-    argv = [command.argv[0], "-c", script, str(tmp_path / "data"), *command.argv, *words]
+    argv = ["/bin/sh", "-c", script, "sh", str(tmp_path / "data"), *command.argv, *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr) == (0, "")
     numbers = set(done.stdout.removeprefix("kept").split())

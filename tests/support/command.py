@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 TIMEOUT_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.002
+
+_alive: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,12 @@ class Command:
 
     Args:
         program: argv up to the global options.
-        meanwhile: called again and again while a command runs, with the pid of the command.
+        meanwhile: called again and again while a command runs, with the pids of all that run.
     """
 
-    def __init__(self, program: Sequence[str], root: Path, *, meanwhile: Callable[[int], Any]) -> None:
+    def __init__(
+        self, program: Sequence[str], root: Path, *, meanwhile: Callable[[Collection[int]], Any]
+    ) -> None:
         self.root = root
         self.argv = (*program, "--root", str(root))
         self._meanwhile = meanwhile
@@ -66,12 +70,14 @@ class Command:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             popen = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **popen}
             process = subprocess.Popen(argv, **popen)
+            _alive.add(process.pid)
             try:
                 yield process, out, err
             finally:
                 if process.poll() is None:
                     process.kill()
                 process.wait()
+                _alive.discard(process.pid)
 
     def wait(self, process: subprocess.Popen[bytes]) -> int:
         """Its exit status; orphans are reaped meanwhile.
@@ -81,7 +87,7 @@ class Command:
         """
 
         def ended() -> bool:
-            self._meanwhile(process.pid)
+            self._meanwhile(_alive)
             return process.poll() is not None
 
         until(ended)
@@ -107,7 +113,7 @@ class Command:
         until(lambda: self._look(container_id) == wanted)
 
     def _look(self, container_id: str) -> str:
-        self._meanwhile(0)
+        self._meanwhile(_alive)
         return self.status(container_id)
 
 

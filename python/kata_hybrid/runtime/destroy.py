@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from kata_hybrid.errors import ContainerNotStopped
+from kata_hybrid.runtime import orphans
 
 if TYPE_CHECKING:
     from kata_hybrid.cgroups import Manager
@@ -25,7 +26,9 @@ def kill_everything(manager: Manager, init: Process | None) -> None:
     """
     deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
     pause = 0.001
+    seen: set[int] = set()
     while True:
+        orphans.reap_these(seen)
         alive = init is not None and init.poll() is None
         left = manager.pids()
         if not alive and not left:
@@ -35,6 +38,9 @@ def kill_everything(manager: Manager, init: Process | None) -> None:
             raise ContainerNotStopped(
                 who, status="running", verb="delete", container_id=init.container_id if init else None
             )
+        seen.update(left)
+        if init is not None:
+            seen.discard(init.pid)  # its status belongs to its waiters
         _kill_once(manager, init if alive else None)
         if init is not None and init.child is not None and alive:
             init.child.wait(LOOK_AGAIN_SECONDS)

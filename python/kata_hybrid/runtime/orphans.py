@@ -10,14 +10,15 @@ Sources: waitid(2) WNOWAIT, prctl(2) PR_SET_CHILD_SUBREAPER.
 
 from __future__ import annotations
 
+import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from kata_hybrid import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _lock = threading.Lock()
 _starting = 0
@@ -73,3 +74,16 @@ def reap(
                 _postponed.append(later)
             return []
         return _core.reap_orphans([*_owned, *also_owned])
+
+
+def reap_these(pids: Iterable[int]) -> None:
+    """Reap those of ``pids`` that are dead children of ours which nobody owns.
+
+    A pid namespace's first process does not end before the dead others in it are reaped, and when it was
+    we who adopted them, nobody else will.
+    """
+    with _lock:
+        for pid in pids:
+            if pid not in _owned:
+                with suppress(ChildProcessError):  # somebody else's child
+                    os.waitpid(pid, os.WNOHANG)

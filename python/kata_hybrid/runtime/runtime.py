@@ -129,8 +129,12 @@ class Runtime:
             ContainerNotFound: there is none.
             StateError: its state file is unreadable or torn.
         """
-        directory = self._store.load(container_id)
-        document = directory.read()
+        try:
+            directory = self._store.load(container_id)
+            document = directory.read()
+        except ContainerNotFound:
+            self._drop_deleted(container_id)
+            raise
         with _live_lock:
             known = _live.get(directory.path)
         if known is not None and known.is_of(document):
@@ -141,6 +145,11 @@ class Runtime:
             manager=adopt.manager_of(document),
             init=adopt.init_of(document),
         )
+
+    def _drop_deleted(self, container_id: str) -> None:
+        """Somebody else has deleted it: only those who still wait for it need the object."""
+        with _live_lock:
+            _live.pop(os.path.join(self.root, container_id), None)
 
     def list(self) -> list[ContainerState]:
         """The states of all containers; a directory that is half made or foreign is left out."""
