@@ -198,7 +198,10 @@ def test_hooks_in_a_shared_pid_namespace_hear_the_true_pid(
     runtime: Runtime, container_id: str, make_spec: Callable[..., Any], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    hooks = {"createContainer": [hook('cat > "$1"', str(log))], "startContainer": [hook("cat > /tmp/started")]}
+    hooks = {
+        "createContainer": [hook('cat > "$1"', str(log))],
+        "startContainer": [hook("cat > /tmp/started")],
+    }
     script = 'grep -q "\\"pid\\":$$," /tmp/started'
     spec = make_spec(["sh", "-c", script], hooks=hooks, namespaces=["mount", "uts"])
     container = runtime.create(container_id, spec=spec, stdio=NULL)
