@@ -115,6 +115,23 @@ def test_half_made_ones_are_told_and_removed_without_force(
     """As runc: the directory without a state goes, and the exit status says that there was no container."""
     (command.root / container_id).mkdir(parents=True)
     assert command.error("state", container_id) == "container does not exist"
-    assert command("list", "--quiet").out == ""
+    listed = command("list", "--quiet")
+    assert (listed.out, listed.err) == ("", f"load container {container_id}: container does not exist\n")
     assert command.error("delete", container_id) == "container does not exist"
     assert not (command.root / container_id).exists()
+
+
+@pytest.mark.parametrize("hook", ["createRuntime", "createContainer"])
+def test_killed_during_a_hook(
+    command: Command, container_id: str, hook: str, tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    """The hook of the host's side ends by itself; the one in the container ends with it."""
+    begun = tmp_path / "begun"
+    entry = {
+        "path": "/bin/sh",
+        "args": ["sh", "-c", f"echo > {begun}; sleep 1"],
+        "env": ["PATH=/bin:/usr/bin"],
+    }
+    bundle = make_bundle(SLEEP, hooks={hook: [entry]})
+    assert kill_create(command, container_id, bundle, begun.exists)
+    assert_cleaned(command, container_id)

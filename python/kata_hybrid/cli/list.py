@@ -13,7 +13,7 @@ from .state import state_object
 from .texts import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from .context import Context
     from .options import Parsed
@@ -37,6 +37,7 @@ def run(context: Context, given: Parsed) -> int:
     if form not in {"table", "json"}:
         raise CommandError("invalid format option")
     states = context.runtime().list()
+    _tell_left_out(context.root, {state.id for state in states})
     if given.flag("quiet"):
         write_out("".join(f"{state.id}\n" for state in states))
         return 0
@@ -47,6 +48,19 @@ def run(context: Context, given: Parsed) -> int:
     else:
         write_out(table([HEADER, *(tuple(str(item[key]) for key in _KEYS) for item in objects)]))
     return 0
+
+
+def _tell_left_out(root: str, listed: Collection[str]) -> None:
+    """Name the directories that are no container, as runc does: they may be what a killed create left."""
+    try:
+        with os.scandir(root) as entries:
+            found = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return
+    for name in found:
+        if name not in listed:
+            message = f"load container {name}: container does not exist\n"
+            os.write(2, message.encode("utf-8", "surrogateescape"))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
