@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ TIMEOUT_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.002
 
 _alive: set[int] = set()
+_starting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ class Command:
         argv = [*self.argv, *map(str, words)]
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             popen = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **popen}
-            process = subprocess.Popen(argv, **popen)
-            _alive.add(process.pid)
+            with _starting:  # nobody reaps between the start and the note of it
+                process = subprocess.Popen(argv, **popen)
+                _alive.add(process.pid)
             try:
                 yield process, out, err
             finally:
@@ -87,7 +90,7 @@ class Command:
         """
 
         def ended() -> bool:
-            self._meanwhile(_alive)
+            self._reap()
             return process.poll() is not None
 
         until(ended)
@@ -113,8 +116,12 @@ class Command:
         until(lambda: self._look(container_id) == wanted)
 
     def _look(self, container_id: str) -> str:
-        self._meanwhile(_alive)
+        self._reap()
         return self.status(container_id)
+
+    def _reap(self) -> None:
+        with _starting:
+            self._meanwhile(_alive)
 
 
 def message_of(line: str) -> str:
