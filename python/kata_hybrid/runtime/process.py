@@ -118,6 +118,7 @@ class Process:
         self.stdout: Stream | None = stdio.stdout if stdio else None
         self.stderr: Stream | None = stdio.stderr if stdio else None
         self._owned = False
+        self._status = ExitStatus(*UNKNOWN_STATUS)
 
     def __repr__(self) -> str:
         return f"Process({self.container_id}/{self.exec_id}, pid={self.pid})"
@@ -131,19 +132,28 @@ class Process:
         Raises:
             TimeoutError: it still runs.
         """
-        if self.child is None:
-            return ExitStatus(*UNKNOWN_STATUS)
-        status = self.child.wait(timeout)
+        child = self.child
+        if child is None:
+            return self._status
+        status = child.wait(timeout)
         if status is None:
             raise TimeoutError(errno.ETIMEDOUT, f"process {self.exec_id} still runs")
         return self._ended(status)
 
     def poll(self) -> ExitStatus | None:
         """The exit status, or None while it runs. Never blocks."""
-        if self.child is None:
-            return ExitStatus(*UNKNOWN_STATUS)
-        status = self.child.poll()
+        child = self.child
+        if child is None:
+            return self._status
+        status = child.poll()
         return None if status is None else self._ended(status)
+
+    def release(self) -> None:
+        """Free the pidfd of a process that has ended; its status stays. Does nothing while it runs."""
+        status = self.poll()
+        if status is not None:
+            self._status = status
+            self.child = None
 
     def _ended(self, status: tuple[int, int]) -> ExitStatus:
         if self._owned:
@@ -165,9 +175,10 @@ class Process:
         """
         number = parse_signal(signal)
         try:
-            if self.child is None or self.child.poll() is not None:
+            child = self.child
+            if child is None or child.poll() is not None:
                 raise ProcessLookupError(errno.ESRCH, "process has ended")
-            self.child.send_signal(number)
+            child.send_signal(number)
         except OSError as err:
             raise SignalError(
                 f"send signal {number}",

@@ -46,17 +46,21 @@ if TYPE_CHECKING:
     from kata_hybrid.runtime.exits import ExitWatcher
 
 MAX_EXEC_ID_BYTES: Final = 255
+KEPT_PROCESSES: Final = 64
+"""So many exec'd processes whose end has been told are remembered for late waiters; older ones are forgotten."""
 
 
 class AgentProcess:
-    """A process under its exec id. Its status and its unread output are kept until the container goes.
+    """A process under its exec id. Its status and unread output are kept when it has been waited for, its
+    descriptors are not; see ``AgentContainer`` for how long.
 
     Attributes:
         waited: somebody has been told the status.
     """
 
-    def __init__(self, process: Process, exec_id: str, exits: ExitWatcher) -> None:
+    def __init__(self, process: Process, exec_id: str, exits: ExitWatcher, *, is_init: bool = False) -> None:
         self.process = process
+        self._is_init = is_init
         self.exec_id = exec_id
         self.waited = False
         self._exits = exits
@@ -69,18 +73,28 @@ class AgentProcess:
             self._streams = ProcessStreams(self.process, self.exited)
         return self._streams
 
+    @property
+    def is_free(self) -> bool:
+        """Nothing of it is open any more."""
+        return self._streams is not None and self._streams.stdout.ended and self._streams.stderr.ended
+
     async def exited(self) -> ExitStatus:
         """The exit status, once there is one; any number of tasks may wait."""
         status = self.process.poll()
-        if status is None and self.process.child is not None:
-            await self._exits.ended(self.process.child)
+        child = self.process.child
+        if status is None and child is not None:
+            await self._exits.ended(child)
             status = self.process.poll()
         return status if status is not None else await asyncio.to_thread(self.process.wait)
 
     async def wait(self) -> ExitStatus:
         """As :meth:`exited`, and remember that the status has been told."""
         status = await self.exited()
-        self.waited = True
+        if not self.waited:
+            self.waited = True
+            self.streams.take_in()
+            if not self._is_init:
+                self.process.release()
         return status
 
     def close(self) -> None:
@@ -115,7 +129,7 @@ class AgentContainer:
         self._policy = policy
         self._exits = exits
         self._lock = threading.Lock()
-        self.init = AgentProcess(container.init, request.exec_id, exits)
+        self.init = AgentProcess(container.init, request.exec_id, exits, is_init=True)
         self._processes: dict[str, AgentProcess] = {request.exec_id: self.init}
         self._starting: set[str] = set()
 
@@ -173,8 +187,16 @@ class AgentContainer:
                 raise RunFailed(err, program=program, container_id=self.id, exec_id=exec_id) from err
             started = AgentProcess(process, exec_id, self._exits)
             with self._lock:
+                self._processes.pop(exec_id, None)
                 self._processes[exec_id] = started
+                self._forget_oldest()
         return started
+
+    def _forget_oldest(self) -> None:
+        """A health check that execs for months must not fill memory and descriptors. The lock is held."""
+        told = [name for name, known in self._processes.items() if self._is_over(known) and known.is_free]
+        for name in told[:-KEPT_PROCESSES]:
+            del self._processes[name]
 
     @contextmanager
     def _reserved(self, exec_id: str) -> Iterator[None]:

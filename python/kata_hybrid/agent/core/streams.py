@@ -11,6 +11,8 @@ Source: Kata 1.x streams (behaviour), with its known defects not repeated.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from typing import TYPE_CHECKING, Final
 
 from kata_hybrid.agent.core.errors import NoTerminal, RequestRefused, StdinClosed, StreamEnded
@@ -44,6 +46,11 @@ class OutputStream:
         self._returned = bytearray()
         self._ended = stream is None
 
+    @property
+    def ended(self) -> bool:
+        """The descriptor is free; unread output may be kept all the same."""
+        return self._ended
+
     async def read(self, length: int) -> bytes:
         """At least one byte and at most ``length`` (and :data:`MAX_READ_BYTES`); none if ``length`` is 0.
 
@@ -57,7 +64,8 @@ class OutputStream:
             return b""
         data = self._take_returned(wanted)
         if not data:
-            data = await self._read_new(wanted)
+            # What was left may have been taken in while this read was parked.
+            data = await self._read_new(wanted) or self._take_returned(wanted)
         if not data:
             raise StreamEnded("EOF")
         return data
@@ -65,6 +73,30 @@ class OutputStream:
     def give_back(self, data: bytes) -> None:
         """The caller could not deliver what it read: the next reader gets it first."""
         self._returned[:0] = data
+
+    def take_in(self) -> None:
+        """The process has ended: keep what it left unread, at most a pipe's worth, and free the descriptor.
+
+        While a child of the process still holds the other end nothing is over, and all stays as it is.
+        """
+        if self._ended or self._stream is None or self._stream.closed:
+            return
+        left = bytearray()
+        while True:
+            try:
+                data = os.read(self._stream.fileno(), MAX_READ_BYTES)
+            except BlockingIOError:
+                self._returned += left
+                return
+            except OSError as err:
+                if err.errno != errno.EIO:  # a master whose slave is closed
+                    raise
+                data = b""
+            if not data:
+                break
+            left += data
+        self._returned += left
+        self._end()
 
     def close(self) -> None:
         """Drop what is left; parked readers end. Idempotent."""
@@ -205,6 +237,13 @@ class ProcessStreams:
         if not self._process.terminal:
             raise NoTerminal("no terminal")
         self._process.resize(rows & 0xFFFF, columns & 0xFFFF)
+
+    def take_in(self) -> None:
+        """The process has ended and its status was told: free the descriptors, keep the unread output."""
+        self.stdout.take_in()
+        self.stderr.take_in()
+        if self.stdout.ended and self.stderr.ended:
+            self.stdin.drop()
 
     def close(self) -> None:
         """Close everything. Idempotent."""
