@@ -161,7 +161,7 @@ def _create_request(rootfs: Path) -> Any:
         Linux=oci_pb2.Linux(
             Namespaces=[oci_pb2.LinuxNamespace(Type=kind) for kind in ("mount", "ipc", "uts")],
             Resources=oci_pb2.LinuxResources(),
-            CgroupsPath=f"/kata-hybrid-demo/{CONTAINER}".encode(),
+            CgroupsPath=f"/kata-hybrid-{CONTAINER}".encode(),
         ),
     )
     return agent_pb2.CreateContainerRequest(container_id=CONTAINER, exec_id=CONTAINER, OCI=spec)
@@ -230,9 +230,7 @@ def _leftovers(pids: Iterable[int], state_root: str) -> Iterable[str]:
             yield f"mount is left: {line}"
     yield from (f"file is left: {path}" for path in _left_files(state_root))
     for directory, names, _ in os.walk("/sys/fs/cgroup"):
-        yield from (f"cgroup is left: {directory}/{name}" for name in names if name == CONTAINER)
-    for parent in Path("/sys/fs/cgroup").glob("**/kata-hybrid-demo"):
-        parent.rmdir()
+        yield from (f"cgroup is left: {directory}/{name}" for name in names if CONTAINER in name)
 
 
 def _left_files(state_root: str) -> Iterable[Path]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from kata_hybrid.errors import (
     KataHybridError,
     LaunchError,
 )
+from kata_hybrid.oci.config import Capabilities
 from kata_hybrid.runtime import Runtime, Status, Stdio, orphans
 from kata_hybrid.state import process_start_time
 
@@ -368,3 +370,15 @@ def test_reused_pid_is_not_signalled(
         assert innocent.poll() is None
     path.write_text(original)
     container.delete(force=True)
+
+
+def test_an_unknown_capability_is_left_out_and_said(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = make_spec(["true"])
+    process = replace(spec.process, capabilities=Capabilities(bounding=("CAP_KILL", "CAP_FOO")))
+    spec = replace(spec, process=process)
+    container = runtime.run(container_id, spec=spec, stdio=NULL)
+    assert container.wait(10).status == 0
+    container.delete()
+    assert caplog.messages == ["ignoring unknown or unavailable capabilities: [CAP_FOO]"]

@@ -20,9 +20,9 @@ SCRIPT = Path(__file__).with_name("v2_view_script.py")
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs util-linux's unshare")
 def test_a_container_lives_in_a_v2_group(rootfs: Path, tmp_path: Path, container_id: str) -> None:
     mount = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
-    words = ["unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh", sys.executable, str(SCRIPT)]
+    words = ["unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh"]
     done = subprocess.run(
-        [*words, str(rootfs), str(tmp_path / "state"), container_id],
+        [*words, sys.executable, str(SCRIPT), str(rootfs), str(tmp_path / "state"), container_id],
         capture_output=True,
         text=True,
         timeout=60,

@@ -6,6 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from ..oci.devices import DEFAULT_DEVICES
 from . import steps
 
 if TYPE_CHECKING:
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
     from .host import HostFacts
     from .steps import Step
 
-DEFAULT_DEVICES: dict[str, tuple[int, int]] = {
-    "/dev/null": (1, 3),
-    "/dev/zero": (1, 5),
-    "/dev/full": (1, 7),
-    "/dev/random": (1, 8),
-    "/dev/urandom": (1, 9),
-    "/dev/tty": (5, 0),
-}
 LINKS: tuple[tuple[str, str], ...] = (
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
@@ -44,8 +37,8 @@ def device_steps(spec: Spec, facts: HostFacts) -> list[Step]:
     foreign = has_bound_dev(spec.mounts)
     nodes: dict[str, Step] = {}
     if not foreign:
-        for path, (major, minor) in DEFAULT_DEVICES.items():
-            nodes[path] = steps.Device(path, ord("c"), major, minor, DEFAULT_MODE, 0, 0)
+        for device in DEFAULT_DEVICES:
+            nodes[device.path] = _node(device, device.path)
     for index, device in enumerate(spec.linux.devices):
         node = _node(device, f"linux.devices[{index}]")
         if not (foreign and node.path.startswith("/dev/")):

@@ -18,6 +18,7 @@ from kata_hybrid.errors import CgroupError, ConfigError
 from kata_hybrid.oci import load_spec, validate_spec
 from kata_hybrid.oci.config import NamespaceType
 from kata_hybrid.plan import LaunchOptions, host_facts, plan_create, steps
+from kata_hybrid.plan.capabilities import unknown_capabilities
 from kata_hybrid.runtime.adopt import write_spec
 from kata_hybrid.runtime.console import Console
 from kata_hybrid.runtime.destroy import kill_everything
@@ -36,7 +37,7 @@ from kata_hybrid.state import Sidecar, build_document, check_container_id, proce
 if TYPE_CHECKING:
     from kata_hybrid import _core
     from kata_hybrid.cgroups import Manager
-    from kata_hybrid.oci.config import Spec
+    from kata_hybrid.oci.config import Capabilities, Spec
     from kata_hybrid.plan import LaunchPlan
     from kata_hybrid.runtime.stdio import OpenedStdio
     from kata_hybrid.state import StateDir, StateDocument, Store
@@ -122,10 +123,12 @@ def draw(
     rootfs = os.path.realpath(os.path.join(bundle, spec.root.path if spec.root else "/"))
     layout = cgroups.detect()
     manager = cgroups.make_manager(layout, spec.linux.cgroups_path, container_id)
+    facts = host_facts()
+    _warn_of_capabilities(spec.process.capabilities, facts.last_cap)
     plan = plan_create(
         spec,
         rootfs=rootfs,
-        facts=host_facts(),
+        facts=facts,
         cgroup=cgroup_join(layout, manager),
         options=LaunchOptions(
             container_id=container_id,
@@ -139,6 +142,19 @@ def draw(
     )
     plan.encode()
     return Blueprint(container_id, spec, bundle, rootfs, manager, plan, options, fifo, keep_spec)
+
+
+def _warn_of_capabilities(wanted: Capabilities | None, last_cap: int) -> None:
+    """A name that this kernel does not know is left out, as runc does: less is safe, but must be said."""
+    if wanted is None:
+        return
+    sets = (wanted.bounding, wanted.effective, wanted.inheritable, wanted.permitted, wanted.ambient)
+    unknown = unknown_capabilities((name for names in sets for name in names), last_cap)
+    if unknown:
+        import logging  # costs start-up time, and is needed by a faulty configuration only
+
+        text = "ignoring unknown or unavailable capabilities: [%s]"
+        logging.getLogger(__name__).warning(text, " ".join(unknown))
 
 
 def build(store: Store, drawn: Blueprint) -> Created:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 MAX_EXEC_ID_BYTES: Final = 255
 KEPT_PROCESSES: Final = 64
-"""So many exec'd processes whose end has been told are remembered for late waiters; older ones are forgotten."""
+"""So many exec'd processes whose end has been told are remembered for late waiters; older ones are not."""
 
 
 class AgentProcess:

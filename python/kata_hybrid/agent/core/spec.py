@@ -44,8 +44,12 @@ def check_request(request: ContainerRequest, policy: VersionPolicy) -> None:
         raise PidNamespaceGiven("pid namespace received", container_id=request.container_id)
     if spec.process is None:
         raise InvalidRequest("the spec has no process")
+    if not spec.process.args:
+        raise InvalidRequest("the spec's process has no arguments")
     if spec.root is None or not spec.root.path:
         raise InvalidRequest("the spec has no root path")
+    if os.path.normpath(spec.root.path) == "/":
+        raise InvalidRequest("the spec's root is the guest's own")
     check_rootfs(spec.root.path)
     check_devices(request.devices, policy)
 
