@@ -17,7 +17,7 @@ run: ## build, start the guest agent and drive a container through gRPC
 
 test: ## the same set-up, then all tests (ARGS=... goes to pytest)
 	@scripts/setup.sh --root test
-	@base=$$(mktemp -d) && status=0 && \
+	@. scripts/toolchain.sh; base=$$(mktemp -d) && status=0 && \
 	{ $(PYTHON) -m pytest --basetemp="$$base/tests" $(ARGS) || status=$$?; } && \
 	rm -rf --one-file-system "$$base" && exit $$status
 
