@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,3 +134,20 @@ def test_one_namespace_joined_by_path(
     assert os.readlink(f"/proc/{second.init.pid}/ns/{FILES.get(kind, kind)}") == os.readlink(path)
     second.delete(force=True)
     first.delete(force=True)
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs util-linux's unshare")
+def test_a_mount_namespace_joined_by_path(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any]
+) -> None:
+    words = ["unshare", "-m", "--propagation", "private", "sh", "-c", "echo; exec sleep 1000"]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"\n"
+        path = f"/proc/{holder.pid}/ns/mnt"
+        spec = make_spec(SLEEP, namespaces=[{"type": "mount", "path": path}, "pid", "ipc", "uts"])
+        container = runtime.run(container_id, spec=spec, stdio=Stdio.null())
+        assert os.readlink(f"/proc/{container.init.pid}/ns/mnt") == os.readlink(path)
+        assert "proc" in os.listdir(f"/proc/{container.init.pid}/root")
+        container.delete(force=True)
+        holder.kill()

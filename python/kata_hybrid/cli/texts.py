@@ -42,7 +42,7 @@ def describe(err: BaseException) -> str:
         if isinstance(err, kind):
             return text
     if isinstance(err, ConfigError):
-        return err.problem
+        return config_text(err)
     if isinstance(err, UnsupportedError):
         return err.message
     if isinstance(err, LaunchError):
@@ -76,6 +76,16 @@ def executable_text(program: str, code: int | None) -> str:
     if code == errno.ENOENT:
         reason = f"stat {program}: {reason}" if "/" in program else "executable file not found in $PATH"
     return f'exec: "{program}": {reason}'
+
+
+_NEEDS_SUBJECT = ("must ", "contains ", "longer ")
+
+
+def config_text(err: ConfigError) -> str:
+    """runc's sentences stand alone; one without a subject gets the JSON path it is about."""
+    if err.location and err.problem.startswith(_NEEDS_SUBJECT):
+        return f"{err.location}: {err.problem}"
+    return err.problem
 
 
 def launch_text(err: LaunchError) -> str:
