@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .encode import encode
@@ -88,8 +89,9 @@ class LaunchPlan:
     user_maps: tuple[str, str] | None = None
     preserve_fds: int = 0
 
-    def encode(self) -> bytes:
-        """The bytes for ``_core.spawn``.
+    @cached_property
+    def encoded(self) -> bytes:
+        """The bytes for ``_core.spawn``; asked for once to find what is wrong, and again to launch.
 
         Raises:
             ConfigError: a text holds a NUL.

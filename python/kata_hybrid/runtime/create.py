@@ -140,7 +140,7 @@ def draw(
             no_new_keyring=options.no_new_keyring,
         ),
     )
-    plan.encode()
+    _ = plan.encoded  # finds what cannot be said to kata-init, while nothing has been touched
     return Blueprint(container_id, spec, bundle, rootfs, manager, plan, options, fifo, keep_spec)
 
 

@@ -155,7 +155,7 @@ def _plan(
             init_pid=init.pid,
         ),
     )
-    plan.encode()
+    _ = plan.encoded  # finds what cannot be said to kata-init, while nothing has been touched
     return plan
 
 

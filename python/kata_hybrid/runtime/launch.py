@@ -72,7 +72,7 @@ def launch(request: LaunchRequest) -> _core.Child:
         KataHybridError: whatever an action raised.
     """
     plan = request.plan
-    encoded = plan.encode()
+    encoded = plan.encoded
     with Undo() as undo, orphans.starting():
         fds = _open_requests(request, undo)
         try:
