@@ -34,7 +34,7 @@ class Contender:
         once: does it once. The number is unique in the run. Returns seconds if it timed itself; with None
             the runner's own clock around the call counts.
         usage: running totals of CPU time, and the peak so far. The runner takes the difference of the CPU
-            over the measured repetitions, so ``before`` and ``after`` are in it.
+            around each ``once``; with two launchers, around a block of repetitions.
         before: untimed, ahead of each repetition.
         after: untimed, behind each repetition, also behind a failed one.
         parallel: may be driven by two launchers at once.
