@@ -1,0 +1,81 @@
+//! The physical floor: just the system calls of one container, from a script that `benches/floor.py` writes.
+//!
+//! ```text
+//! kata-floor run SCRIPT             once
+//! kata-floor loop SCRIPT COUNT      COUNT times; prints the seconds of each
+//! kata-floor serve SCRIPT           once per line on stdin; answers "seconds cpu_seconds peak_rss_kb"
+//! ```
+//!
+//! Nothing is checked beyond errno, no state is kept and no path is resolved safely: this is no runtime. It
+//! says how fast one could be. `KATA_FLOOR_FORK=1` takes a plain fork in the place of a shared-memory clone.
+
+mod script;
+mod system;
+
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use script::Script;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["run", path] => load(path).and_then(|script| once(&script)).map(drop),
+        ["loop", path, count] => repeat(path, count),
+        ["serve", path] => serve(path),
+        _ => Err("usage: kata-floor run SCRIPT | loop SCRIPT COUNT | serve SCRIPT".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("kata-floor: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(path: &str) -> Result<Script, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    script::parse(&text)
+}
+
+/// Seconds of one container's whole life.
+fn once(script: &Script) -> Result<f64, String> {
+    let began = Instant::now();
+    let run = system::run_all(&script.before)
+        .and_then(|()| system::launch(script))
+        .and_then(system::wait)
+        .and_then(|()| system::run_all(&script.after));
+    match run {
+        Ok(()) => Ok(began.elapsed().as_secs_f64()),
+        Err(failure) => {
+            let _ = system::run_all(&script.after);
+            Err(failure.to_string())
+        }
+    }
+}
+
+fn repeat(path: &str, count: &str) -> Result<(), String> {
+    let script = load(path)?;
+    let count: u32 = count.parse().map_err(|_| format!("{count} is no number"))?;
+    for _ in 0..count {
+        println!("{:.6}", once(&script)?);
+    }
+    Ok(())
+}
+
+fn serve(path: &str) -> Result<(), String> {
+    let script = load(path)?;
+    let mut out = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        line.map_err(|error| error.to_string())?;
+        let seconds = once(&script)?;
+        let (cpu, peak_kb) = system::usage();
+        writeln!(out, "{seconds:.7} {cpu:.6} {peak_kb}")
+            .and_then(|()| out.flush())
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
