@@ -181,9 +181,11 @@ def test_a_step_that_the_kernel_refuses(
 
 # --- a runtime that is killed at a sync point ---------------------------------------------------------
 
+STAGING = 0  # no sync point: while kata-init works, the state document is being staged
 DYING = """
 import os, signal, sys
 from kata_hybrid.runtime import Runtime, Stdio, launch
+from kata_hybrid.state import StateDir
 root, container_id, bundle, point, moment, verb = sys.argv[1:]
 act = launch._act
 
@@ -194,14 +196,23 @@ def dying(reached, pid, request):
     if reached == int(point):
         os.kill(os.getpid(), signal.SIGKILL)
 
+stage = StateDir.stage
+
+def dying_stage(directory, document):
+    if moment == "after":
+        stage(directory, document)
+    os.kill(os.getpid(), signal.SIGKILL)
+
 launch._act = dying
+if point == "0":
+    StateDir.stage = dying_stage
 getattr(Runtime(root), verb)(container_id, bundle=bundle, stdio=Stdio.null())
 """
 
 
 @pytest.mark.parametrize("verb", ["create", "run"])
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("point", [steps.SYNC_USERMAP, steps.SYNC_HOOKS, steps.SYNC_READY])
+@pytest.mark.parametrize("point", [STAGING, steps.SYNC_USERMAP, steps.SYNC_HOOKS, steps.SYNC_READY])
 def test_runtime_killed_at_each_sync_point(
     runtime: Runtime,
     container_id: str,
@@ -211,7 +222,11 @@ def test_runtime_killed_at_each_sync_point(
     verb: str,
 ) -> None:
     mappings = {"uidMappings": MAPPING, "gidMappings": MAPPING}
-    parts = {"namespaces": EVERYTHING, "linux": mappings} if point == steps.SYNC_USERMAP else {}
+    parts: dict[str, Any] = {}
+    if point == steps.SYNC_USERMAP:
+        parts = {"namespaces": EVERYTHING, "linux": mappings}
+    if point == steps.SYNC_HOOKS:
+        parts = {"hooks": {"createRuntime": [{"path": "/bin/true"}]}}
     bundle = make_bundle(SLEEP, **parts)
     arguments = [runtime.root, container_id, str(bundle), str(point), moment, verb]
     killed = subprocess.run([sys.executable, "-c", DYING, *arguments], check=False)

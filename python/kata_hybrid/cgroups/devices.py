@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from kata_hybrid.cgroups.files import failure, read_text, write_text
+from kata_hybrid.cgroups.files import failure, read_text, write_each
 from kata_hybrid.errors import CgroupError, ConfigError, UnsupportedError
 from kata_hybrid.oci.config import DeviceCgroup
 
@@ -140,8 +142,7 @@ def apply_v1(directory: str, rules: Sequence[DeviceCgroup]) -> None:
     wanted = wanted_list([*rules, *DEFAULT_RULES])
     now = parse_list(read_text(os.path.join(directory, "devices.list")))
     try:
-        for name, text in changes(now, wanted):
-            write_text(os.path.join(directory, name), text)
+        _write_changes(directory, now, wanted)
     except CgroupError as err:
         _restore(directory, now, err)
         raise
@@ -179,10 +180,14 @@ def program_rule(rule: DeviceCgroup) -> tuple[bool, str, int, int, str]:
 def _restore(directory: str, old: DeviceList, err: CgroupError) -> None:
     try:
         now = parse_list(read_text(os.path.join(directory, "devices.list")))
-        for name, text in changes(now, old):
-            write_text(os.path.join(directory, name), text)
+        _write_changes(directory, now, old)
     except CgroupError as second:
         err.add_note(f"while putting the device rules back: {second.message}")
+
+
+def _write_changes(directory: str, now: DeviceList, wanted: DeviceList) -> None:
+    for name, writes in groupby(changes(now, wanted), key=itemgetter(0)):
+        write_each(os.path.join(directory, name), (text for _, text in writes))
 
 
 def _difference(left: DeviceList, right: DeviceList) -> dict[Key, frozenset[str]]:

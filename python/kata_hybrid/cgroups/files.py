@@ -11,10 +11,11 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from kata_hybrid import _smallfile
 from kata_hybrid.errors import CgroupError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 # The group went away while we looked at it.
 GONE = (errno.ENOENT, errno.ENODEV)
@@ -35,8 +36,7 @@ def read_text(path: str) -> str:
         CgroupError: it cannot be read.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().strip()
+        return _smallfile.read_text(path).strip()
     except OSError as err:
         raise failure("read", path, err) from err
 
@@ -82,17 +82,28 @@ def write_text(path: str, value: str) -> None:
     Raises:
         CgroupError: the file is missing or the kernel refuses the value.
     """
+    write_each(path, (value,))
+
+
+def write_each(path: str, values: Iterable[str]) -> None:
+    """As ``write_text`` for one value after the other: a write(2) each, the file opened once.
+
+    Raises:
+        CgroupError: as ``write_text``; the values before the refused one are written.
+    """
+    value = ""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_TRUNC)
         try:
-            os.write(fd, value.encode("utf-8", "surrogateescape"))
+            for value in values:
+                os.write(fd, value.encode("utf-8", "surrogateescape"))
         finally:
             os.close(fd)
     except OSError as err:
         raise failure(f"write {value!r}", path, err) from err
 
 
-def make_directories(path: str, *, below: str, made: list[str]) -> None:
+def make_directories(path: str, *, below: str, made: list[str]) -> bool:
     """Create ``path`` and its missing parents; what was made is appended to ``made`` in that order.
 
     Args:
@@ -100,9 +111,23 @@ def make_directories(path: str, *, below: str, made: list[str]) -> None:
         below: the mount point, which must exist.
         made: grows as the work goes on, so that the caller can undo a part of it.
 
+    Returns:
+        whether ``path`` is new.
+
     Raises:
         CgroupError: a directory could not be made.
     """
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        pass
+    except OSError as err:
+        raise failure("create the cgroup", path, err) from err
+    else:
+        made.append(path)
+        return True
     for directory in [*ancestors(path, below), path]:
         try:
             os.mkdir(directory, 0o755)
@@ -111,6 +136,7 @@ def make_directories(path: str, *, below: str, made: list[str]) -> None:
         except OSError as err:
             raise failure("create the cgroup", directory, err) from err
         made.append(directory)
+    return path in made
 
 
 def ancestors(path: str, below: str) -> list[str]:
@@ -156,6 +182,13 @@ def remove_tree(path: str) -> None:
     Raises:
         CgroupError: a group is still busy or may not be removed.
     """
+    try:
+        os.rmdir(path)  # most containers make no groups of their own
+    except OSError as err:
+        if err.errno in GONE:
+            return
+    else:
+        return
     for group in reversed(list(subgroups(path))):
         _remove(group)
 

@@ -11,8 +11,10 @@ import os
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from kata_hybrid._smallfile import read_text
 from kata_hybrid.errors import ConfigError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -106,8 +108,14 @@ def detect(root: str = "/") -> Layout:
     Raises:
         UnsupportedError: no cgroup file system is mounted.
     """
-    mounts = _visible(_parse_mountinfo(_read(root, "proc/self/mountinfo")))
-    own = _parse_own(_read(root, "proc/self/cgroup"))
+    return _layout_of(_read(root, "proc/self/mountinfo"), _read(root, "proc/self/cgroup"), root)
+
+
+@lru_cache(maxsize=4)
+def _layout_of(mountinfo: str, cgroup: str, root: str) -> Layout:
+    """Mounts seldom change between launches: the texts are read each time, but parsed only when new."""
+    mounts = _visible(_parse_mountinfo(mountinfo))
+    own = _parse_own(cgroup)
     unified = [each for each in mounts if each.fstype == "cgroup2"]
     if any(each.mount_point == CGROUP_ROOT for each in unified):
         at_root = next(each for each in unified if each.mount_point == CGROUP_ROOT)
@@ -199,8 +207,7 @@ def _parse_own(text: str) -> dict[tuple[str, ...], str]:
 
 
 def _read(root: str, name: str) -> str:
-    with open(os.path.join(root, name), encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()
+    return read_text(os.path.join(root, name))
 
 
 def _unescape(text: str) -> str:

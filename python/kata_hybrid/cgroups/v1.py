@@ -64,7 +64,6 @@ class V1Manager:
         return any(os.path.isdir(each) for each in self._directories)
 
     def create(self) -> None:
-        self._refuse_in_use()
         made: list[str] = []
         try:
             for key, path in list(self._paths.items()):
@@ -149,19 +148,17 @@ class V1Manager:
     def delete(self) -> None:
         remove_all(self._directories)
 
-    def _refuse_in_use(self) -> None:
-        for key, path in self._paths.items():
-            if os.path.isdir(path):
-                frozen = key == "freezer" and read_or_none(os.path.join(path, "freezer.state")) != "THAWED"
-                refuse_in_use(path, frozen=frozen or (key == UNIFIED and freeze.is_frozen_v2(path)))
-
     def _create_one(self, key: str, path: str, made: list[str]) -> None:
         try:
-            make_directories(path, below=self._mount_of(key), made=made)
+            is_new = make_directories(path, below=self._mount_of(key), made=made)
         except CgroupError as err:
             if not (self._lenient and err.errno in _NO_RIGHTS):
                 raise
             del self._paths[key]
+            return
+        if not is_new and path not in made:  # joined controllers come here once for each name
+            frozen = key == "freezer" and read_or_none(os.path.join(path, "freezer.state")) != "THAWED"
+            refuse_in_use(path, frozen=frozen or (key == UNIFIED and freeze.is_frozen_v2(path)))
 
     def _mount_of(self, key: str) -> str:
         if key in self._mounts:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from .._smallfile import read_bytes
 from ..errors import ConfigError
 from ._decode import decode, load_json
 from .config import Process, Resources, Spec
@@ -78,8 +79,7 @@ def load_spec(bundle_dir: str | os.PathLike[str]) -> Spec:
     """
     path = os.path.join(os.fspath(bundle_dir), "config.json")
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
+        data = read_bytes(path, limit=MAX_CONFIG_BYTES)
     except FileNotFoundError:
         raise ConfigError("", "JSON specification file config.json not found") from None
     except OSError as err:

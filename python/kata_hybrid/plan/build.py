@@ -234,7 +234,8 @@ def _rootfs(
     result += device_steps(spec, facts)
     if spec.process is not None and spec.process.terminal:
         result.append(_console(spec.process, fd, mount=1))
-    result.append(steps.Sync(steps.SYNC_HOOKS))
+    if spec.hooks.prestart or spec.hooks.create_runtime or spec.hooks.create_container:
+        result.append(steps.Sync(steps.SYNC_HOOKS))
     creating = state_json(spec, options, status="creating", pid=1 if Ns.PID in spaces.new else 0)
     result += hook_steps("createContainer", spec.hooks.create_container, creating)
     if spec.process is not None:

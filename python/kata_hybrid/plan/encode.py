@@ -8,6 +8,7 @@ not count, so that init can use them as C strings where they lie.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
@@ -29,14 +30,17 @@ def encode(steps: Iterable[Step]) -> bytes:
     Raises:
         ConfigError: a text holds a NUL, or a number does not fit 64 bits.
     """
-    body = bytearray()
-    count = 0
-    for step in steps:
-        count += 1
-        body += struct.pack("<BB", OPCODES[type(step)], len(step))
-        for name, value in zip(step._fields, step, strict=True):
-            _field(body, type(step).__name__, name, value)
-    return MAGIC + struct.pack("<I", count) + bytes(body)
+    encoded = [_step(OPCODES[type(step)], step) for step in steps]
+    return b"".join((MAGIC, struct.pack("<I", len(encoded)), *encoded))
+
+
+@lru_cache(maxsize=1024)
+def _step(opcode: int, step: Step) -> bytes:
+    """Kept, as most steps are the same for every container; by opcode too, in which equal tuples differ."""
+    out = bytearray(struct.pack("<BB", opcode, len(step)))
+    for name, value in zip(step._fields, step, strict=True):
+        _field(out, type(step).__name__, name, value)
+    return bytes(out)
 
 
 def _field(out: bytearray, step: str, name: str, value: object) -> None:

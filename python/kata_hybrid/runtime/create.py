@@ -7,8 +7,8 @@ comes after a ``kill -9`` in the middle knows what to remove.
 
 from __future__ import annotations
 
-import datetime as dt
 import os
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -181,7 +181,9 @@ class _Builder:
         self._undo = undo
         self._borrowed = borrowed
         self._console: Console | None = None
+        self._limited = False
         self._document: StateDocument | None = None
+        self._write = _nothing_to_write
 
     def run(self, store: Store) -> Created:
         drawn = self._drawn
@@ -249,9 +251,10 @@ class _Builder:
             ),
             stdio=stdio.child,
             container_id=drawn.container_id,
+            meanwhile=None if self._console else lambda pid: self._stage_document(directory, pid),
             actions={
                 steps.SYNC_HOOKS: self._limits_and_hooks,
-                steps.SYNC_READY: lambda pid: self._write_document(directory, pid),
+                steps.SYNC_READY: lambda pid: self._ready(directory, pid),
             },
         )
         child = launch(request)
@@ -259,14 +262,27 @@ class _Builder:
         return child
 
     def _limits_and_hooks(self, pid: int) -> None:
-        spec = self._drawn.spec
-        if spec.linux.resources is not None:
-            self._drawn.manager.apply(spec.linux.resources)
+        self._limit()
+        hooks = self._drawn.spec.hooks
         state_now = hook_state(self._drawn, pid)
-        run_hooks("prestart", spec.hooks.prestart, state_now)
-        run_hooks("createRuntime", spec.hooks.create_runtime, state_now)
+        run_hooks("prestart", hooks.prestart, state_now)
+        run_hooks("createRuntime", hooks.create_runtime, state_now)
 
-    def _write_document(self, directory: StateDir, pid: int) -> None:
+    def _limit(self) -> None:
+        """Late, so that a small share of CPU is the workload's and does not slow its setting up."""
+        resources = self._drawn.spec.linux.resources
+        if resources is not None and not self._limited:
+            self._drawn.manager.apply(resources)
+        self._limited = True
+
+    def _ready(self, directory: StateDir, pid: int) -> None:
+        self._limit()
+        if self._document is None or self._document.pid != pid:
+            self._stage_document(directory, pid)
+        self._write()
+
+    def _stage_document(self, directory: StateDir, pid: int) -> None:
+        """All but the last step of writing it: the file's own name appears when the container is ready."""
         drawn = self._drawn
         self._document = build_document(
             drawn.spec,
@@ -282,7 +298,7 @@ class _Builder:
             external_descriptors=[_link_text(f"/proc/{pid}/fd/{number}") for number in range(3)],
             rootless=os.geteuid() != 0,
         )
-        directory.write(self._document)
+        self._write = directory.stage(self._document)
 
     def _take_master(self, stdio: OpenedStdio) -> None:
         if self._console is None:
@@ -317,7 +333,13 @@ def host_root(spec: Spec) -> tuple[int, int]:
 
 def now() -> str:
     """RFC 3339 in UTC with nine digits' room, trailing zeros trimmed, as Go prints it."""
-    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{nanoseconds:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def _nothing_to_write() -> None:
+    raise AssertionError("kata-init was ready before its state document was")
 
 
 def _link_text(path: str) -> str:

@@ -40,6 +40,8 @@ def run_hooks(kind: str, hooks: Sequence[Hook], state: ContainerState) -> None:
     Raises:
         HookError: a hook could not be started, failed, or ran past its time-out.
     """
+    if not hooks:
+        return
     payload = json.dumps(state.for_hooks(), separators=(",", ":")).encode()
     for index, hook in enumerate(hooks):
         problem = _run(hook, payload, cwd=state.bundle)

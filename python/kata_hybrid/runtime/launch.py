@@ -52,6 +52,8 @@ class LaunchRequest:
 
     Attributes:
         stdio: the child's 0, 1 and 2, borrowed.
+        meanwhile: what to do while kata-init is at its first steps, with its pid; not called for a plan
+            that forks, whose process comes later.
         actions: what to do at a sync point (``steps.SYNC_*``), with the pid of the process; USERMAP
             is answered here.
     """
@@ -61,6 +63,7 @@ class LaunchRequest:
     stdio: tuple[int, int, int]
     container_id: str
     exec_id: str | None = None
+    meanwhile: SyncAction | None = None
     actions: Mapping[int, SyncAction] = field(default_factory=dict)
 
 
@@ -97,8 +100,10 @@ def launch(request: LaunchRequest) -> _core.Child:
 def _converse(started: _core.Launch, request: LaunchRequest) -> None:
     """Answer sync points until the socket closes."""
     answered: set[int] = set()
-    wanted = {step.point for step in request.plan.steps if isinstance(step, steps.Sync)}
+    wanted = {step.point for step in request.plan.steps if type(step) is steps.Sync}
     try:
+        if request.meanwhile is not None and not any(type(step) is steps.Fork for step in request.plan.steps):
+            request.meanwhile(started.pid)
         while (point := started.next()) is not None:
             _act(point, started.pid, request)
             started.proceed()

@@ -11,16 +11,18 @@ import fcntl
 import os
 import re
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ConfigError, ContainerExists, ContainerNotFound, StateError
 from .document import StateDocument, parse_document
 from .sidecar import Sidecar, parse_sidecar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 STATE_FILE = "state.json"
 SIDECAR_FILE = "kata-hybrid.json"
@@ -154,7 +156,14 @@ class StateDir:
             ContainerNotFound: the directory is gone.
             StateError: it cannot be written; the old one is still there.
         """
-        self._write_file(self.document_path, document.to_bytes())
+        self.stage(document)()
+
+    def stage(self, document: StateDocument) -> Callable[[], None]:
+        """:meth:`write` up to its last step, the rename, which the returned function does.
+
+        A staged file that is never renamed goes with the directory. Both raise as :meth:`write`.
+        """
+        return self._stage_file(self.document_path, document.to_bytes())
 
     def read_sidecar(self) -> Sidecar | None:
         """Our own facts, None when there are none (runc made the container).
@@ -172,7 +181,7 @@ class StateDir:
             ContainerNotFound: the directory is gone.
             StateError: it cannot be written.
         """
-        self._write_file(self.sidecar_path, sidecar.to_bytes())
+        self._stage_file(self.sidecar_path, sidecar.to_bytes())()
 
     def remove(self) -> None:
         """Remove the directory and what is in it; links are removed, not followed. Idempotent.
@@ -210,9 +219,13 @@ class StateDir:
             raise StateError(f"larger than {_MAX_FILE_BYTES} bytes", path=path)
         return data
 
-    def _write_file(self, path: str, data: bytes) -> None:
+    def _stage_file(self, path: str, data: bytes) -> Callable[[], None]:
+        temporary = self._told(path, lambda: write_temporary(path, data))
+        return lambda: self._told(path, lambda: put_in_place(temporary, path))
+
+    def _told(self, path: str, work: Callable[[], T]) -> T:
         try:
-            write_atomically(path, data)
+            return work()
         except FileNotFoundError:
             raise self._not_found() from None
         except OSError as err:
@@ -222,13 +235,13 @@ class StateDir:
         return ContainerNotFound("container does not exist", container_id=self.container_id)
 
 
-def write_atomically(path: str, data: bytes) -> None:
-    """Put ``data`` into ``path``, mode 0600: a reader sees the old file or the new one.
+def write_temporary(path: str, data: bytes) -> str:
+    """Put ``data`` into a new file, mode 0600, beside ``path``; gives its name.
 
     Synced to disk but below ``/run``, which is a tmpfs everywhere and where the state usually is.
 
     Raises:
-        OSError: nothing was changed, the temporary file is gone.
+        OSError: it cannot be written; the temporary file is gone.
     """
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.{os.urandom(6).hex()}")
@@ -240,9 +253,23 @@ def write_atomically(path: str, data: bytes) -> None:
                 os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(temporary, path)
     except BaseException:
         os.unlink(temporary)
+        raise
+    return temporary
+
+
+def put_in_place(temporary: str, path: str) -> None:
+    """Give the file its name: a reader sees the old one or the new one.
+
+    Raises:
+        OSError: nothing was changed, the temporary file is gone.
+    """
+    try:
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
         raise
 
 

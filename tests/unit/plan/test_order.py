@@ -67,6 +67,9 @@ def test_any_spec_gives_an_ordered_plan_or_a_refusal(spec: oci.Spec, no_pivot: b
     except (ConfigError, UnsupportedError):
         return
     check_order(plan)
+    hooks = (*spec.hooks.prestart, *spec.hooks.create_runtime, *spec.hooks.create_container)
+    points = [step.point for step in plan.steps if isinstance(step, steps.Sync)]
+    assert (steps.SYNC_HOOKS in points) == bool(hooks)
 
 
 def check_order(plan: LaunchPlan) -> None:
@@ -78,7 +81,7 @@ def check_order(plan: LaunchPlan) -> None:
     assert kinds.count(steps.Exec) == kinds.count(steps.User) == kinds.count(steps.Pivot) == 1
     assert kinds.index(steps.BoundingCaps) < user < kinds.index(steps.Caps)
     points = [step.point for step in plan.steps if isinstance(step, steps.Sync)]
-    assert points in ([2, 3], [1, 2, 3])
+    assert points in ([3], [2, 3], [1, 3], [1, 2, 3])
     assert (1 in points) == (plan.user_maps is not None)
     assert kinds.index(steps.FindExecutable) < max(places(plan, steps.Sync)) < user
     if steps.Fork in kinds:
