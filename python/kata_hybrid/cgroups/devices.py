@@ -132,14 +132,12 @@ def rule_text(key: Key, access: Iterable[str]) -> str:
     return f"{key[0]} {major}:{minor} {''.join(each for each in _ACCESS if each in letters)}"
 
 
-def apply_v1(directory: str, rules: Sequence[DeviceCgroup]) -> None:
-    """Bring ``devices.list`` of ``directory`` to ``rules`` and the default ones; put back on failure.
+def apply_v1(directory: str, wanted: DeviceList) -> None:
+    """Bring ``devices.list`` of ``directory`` to ``wanted``; put back on failure.
 
     Raises:
         CgroupError: the kernel refused a rule, for instance one that the parent group does not have.
-        ConfigError, UnsupportedError: a rule is wrong or not for v1; nothing was written.
     """
-    wanted = wanted_list([*rules, *DEFAULT_RULES])
     now = parse_list(read_text(os.path.join(directory, "devices.list")))
     try:
         _write_changes(directory, now, wanted)

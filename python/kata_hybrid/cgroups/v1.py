@@ -93,8 +93,8 @@ class V1Manager:
         settings = resources_v1.settings(resources, memory_limit=current)
         then = None
         if not skip_devices and "devices" in self._paths:
-            devices.wanted_list([*resources.devices, *devices.DEFAULT_RULES])
-            then = partial(devices.apply_v1, self._paths["devices"], resources.devices)
+            wanted = devices.wanted_list([*resources.devices, *devices.DEFAULT_RULES])
+            then = partial(devices.apply_v1, self._paths["devices"], wanted)
         try:
             write_settings(settings, self._paths, rollback=update, then=then)
         except CgroupError as err:

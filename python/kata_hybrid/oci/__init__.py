@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 
 from .._smallfile import read_bytes
 from ..errors import ConfigError
@@ -42,6 +43,7 @@ __all__ = [
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 """A larger ``config.json`` is refused unread; engines write some hundred kilobytes at most."""
+_KEPT_BYTES = 256 * 1024
 
 
 def parse_spec(data: bytes | str | Mapping[str, object]) -> Spec:
@@ -88,6 +90,12 @@ def load_spec(bundle_dir: str | os.PathLike[str]) -> Spec:
         raise ConfigError("", f"cannot read {path!r}: {err}") from None
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError("config.json", f"larger than {MAX_CONFIG_BYTES} bytes")
+    return _kept_spec(data) if len(data) <= _KEPT_BYTES else parse_spec(data)
+
+
+@lru_cache(maxsize=8)
+def _kept_spec(data: bytes) -> Spec:
+    """The file is read each time, but parsed only when it is not one of the last: a Spec is immutable."""
     return parse_spec(data)
 
 

@@ -9,6 +9,7 @@ Sources: runtime-spec, config.md and config-linux.md; runc's validator for the t
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
@@ -21,13 +22,21 @@ if TYPE_CHECKING:
     from .config import Hook, Process, Resources, Spec
 
 
+_found_right: deque[Spec] = deque(maxlen=8)
+
+
 def validate_spec(spec: Spec, *, container_id: str | None = None) -> None:
     """Check a whole configuration. An absent ``process`` is allowed, as the spec does.
+
+    One that was right a moment ago is not checked again: it is immutable.
 
     Raises:
         ConfigError: the first rule that is broken.
     """
+    if any(spec is known for known in _found_right):
+        return
     _raise_first(_spec_problems(spec), container_id)
+    _found_right.append(spec)
 
 
 def validate_process(process: Process, *, at: str = "process") -> None:

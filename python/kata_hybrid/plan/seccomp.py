@@ -6,6 +6,7 @@ Sources: seccomp(2), <linux/seccomp.h>; runtime-spec, config-linux.md#seccomp.
 from __future__ import annotations
 
 import errno
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, UnsupportedError
@@ -103,8 +104,9 @@ def _rule(entry: Syscall, at: str) -> Rule:
     return entry.names, action_code(entry.action, entry.errno_ret, f"{at}.action"), args
 
 
+@lru_cache(maxsize=8)
 def seccomp_step(profile: Seccomp) -> steps.Seccomp:
-    """The step that loads ``profile``.
+    """The step that loads ``profile``. Kept, for most containers of a host have the same profile.
 
     Raises:
         ConfigError, UnsupportedError: as above; also an architecture that the compiler does not know.
