@@ -4,16 +4,19 @@
 //! kata-floor run SCRIPT             once
 //! kata-floor loop SCRIPT COUNT      COUNT times; prints the seconds of each
 //! kata-floor serve SCRIPT           once per line on stdin; answers "seconds cpu_seconds peak_rss_kb"
+//! kata-floor spawn                  runs the command of each line (words parted by tabs) to its end; answers
+//!                                   "wait_status seconds cpu_seconds peak_rss_kb"
 //! ```
 //!
 //! Nothing is checked beyond errno, no state is kept and no path is resolved safely: this is no runtime. It
-//! says how fast one could be. `KATA_FLOOR_FORK=1` takes a plain fork in the place of a shared-memory clone.
+//! says how fast one could be. `spawn` is for the peers: started from a small process, they pay neither for the
+//! harness's memory nor for its interpreter. `KATA_FLOOR_FORK=1` takes a plain fork in the place of a shared-memory clone.
 
 mod script;
 mod system;
 
 use std::io::{self, BufRead, Write};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use script::Script;
@@ -25,7 +28,8 @@ fn main() -> ExitCode {
         ["run", path] => load(path).and_then(|script| once(&script)).map(drop),
         ["loop", path, count] => repeat(path, count),
         ["serve", path] => serve(path),
-        _ => Err("usage: kata-floor run SCRIPT | loop SCRIPT COUNT | serve SCRIPT".to_owned()),
+        ["spawn"] => spawn(),
+        _ => Err("usage: kata-floor run SCRIPT | loop SCRIPT COUNT | serve SCRIPT | spawn".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,14 +72,31 @@ fn repeat(path: &str, count: &str) -> Result<(), String> {
 
 fn serve(path: &str) -> Result<(), String> {
     let script = load(path)?;
-    let mut out = io::stdout().lock();
-    for line in io::stdin().lock().lines() {
-        line.map_err(|error| error.to_string())?;
+    answer_lines(|_| {
         let seconds = once(&script)?;
         let (cpu, peak_kb) = system::usage();
-        writeln!(out, "{seconds:.7} {cpu:.6} {peak_kb}")
-            .and_then(|()| out.flush())
-            .map_err(|error| error.to_string())?;
+        Ok(format!("{seconds:.7} {cpu:.6} {peak_kb}"))
+    })
+}
+
+fn spawn() -> Result<(), String> {
+    answer_lines(|line| {
+        let mut words = line.split('\t');
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null());
+        let began = Instant::now();
+        let child = command.spawn().map_err(|error| format!("{line}: {error}"))?;
+        let (status, cpu, peak_kb) = system::wait_usage(child.id() as i32).map_err(|e| e.to_string())?;
+        Ok(format!("{status} {:.7} {cpu:.6} {peak_kb}", began.elapsed().as_secs_f64()))
+    })
+}
+
+fn answer_lines(mut act: impl FnMut(&str) -> Result<String, String>) -> Result<(), String> {
+    let mut out = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let line = line.map_err(|error| error.to_string())?;
+        let answer = act(&line)?;
+        writeln!(out, "{answer}").and_then(|()| out.flush()).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

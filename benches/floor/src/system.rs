@@ -91,14 +91,34 @@ pub(crate) fn wait(pid: i32) -> Result<(), Failure> {
     Err(Failure { what: format!("the child ended with wait status {status:#x}"), errno: 0 })
 }
 
+/// The wait status of a child, its user and system seconds and its peak resident set in kB, with those of what
+/// it has waited for.
+pub(crate) fn wait_usage(pid: i32) -> Result<(i32, f64, i64), Failure> {
+    let mut status = 0;
+    // SAFETY: all zeros is a valid rusage.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one int and one rusage.
+    let done = unsafe { libc::wait4(pid, &mut status, 0, &mut used) };
+    checked(done).map_err(|errno| Failure { what: "wait4".to_owned(), errno })?;
+    Ok((status, cpu_seconds(&[used]), used.ru_maxrss))
+}
+
 /// User and system seconds of this process and its children, and the peak resident set of this process in kB.
 pub(crate) fn usage() -> (f64, i64) {
-    let (own, children) = (rusage(libc::RUSAGE_SELF), rusage(libc::RUSAGE_CHILDREN));
-    let seconds = [own.ru_utime, own.ru_stime, children.ru_utime, children.ru_stime]
-        .iter()
+    let parts = [rusage(libc::RUSAGE_SELF), rusage(libc::RUSAGE_CHILDREN)];
+    // Not ru_maxrss: that would be the peak of who started us, from before the exec.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak_kb = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok());
+    (cpu_seconds(&parts), peak_kb.unwrap_or(0))
+}
+
+fn cpu_seconds(parts: &[libc::rusage]) -> f64 {
+    let times = parts.iter().flat_map(|part| [part.ru_utime, part.ru_stime]);
+    times
         .map(|time| Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64))
-        .sum::<Duration>();
-    (seconds.as_secs_f64(), own.ru_maxrss)
+        .sum::<Duration>()
+        .as_secs_f64()
 }
 
 fn rusage(who: i32) -> libc::rusage {

@@ -1,0 +1,19 @@
+"""Everything that is measured. Each module makes operations or surveys of one part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benches.model import Suite
+
+if TYPE_CHECKING:
+    from benches.model import Place
+
+
+def suite(place: Place) -> Suite:
+    """Prepare what the run asks for."""
+    from benches.operations import command, library
+    from benches.operations.setting import Setting
+
+    setting = Setting(place)
+    return Suite([*library.operations(setting), *command.operations(setting)])

@@ -1,0 +1,159 @@
+"""A container's life, verb by verb, for any runtime: library, command and peers alike."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benches.model import Contender, Operation
+from benches.operations.setting import SLEEP, TRUE
+from benches.peers import undo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benches.bundle import Bundle
+    from benches.operations.setting import Setting
+    from benches.peers import Runtime
+
+    Build = Callable[[Setting, Runtime], Contender]
+
+
+def run_contender(setting: Setting, runtime: Runtime) -> Contender:
+    """From nothing to nothing: ``true`` has run."""
+
+    def once(number: int) -> float | None:
+        return runtime.run(f"run{number}", setting.bundle(runtime.name, TRUE, number))
+
+    return Contender(runtime.name, once, runtime.usage)
+
+
+def run_new_contender(setting: Setting, runtime: Runtime) -> Contender:
+    """As run, of a ``config.json`` never seen before: nothing that a runtime kept of earlier ones helps."""
+    bundles: dict[int, Bundle] = {}
+
+    def name(number: int) -> str:
+        return f"{runtime.name}-new{number}"
+
+    def once(number: int) -> float | None:
+        return runtime.run(f"new{number}", bundles[number])
+
+    def before(number: int) -> None:
+        bundles[number] = setting.new_bundle(name(number), TRUE)
+
+    def after(number: int) -> None:
+        setting.remove_bundle(bundles.pop(number))
+
+    return Contender(runtime.name, once, runtime.usage, before, after)
+
+
+def create_contender(setting: Setting, runtime: Runtime) -> Contender:
+    def once(number: int) -> float | None:
+        return runtime.create(f"create{number}", setting.bundle(runtime.name, SLEEP, number))
+
+    def after(number: int) -> None:
+        runtime.delete(f"create{number}", force=True)
+
+    return Contender(runtime.name, once, runtime.usage, after=after)
+
+
+def start_contender(setting: Setting, runtime: Runtime) -> Contender:
+    def before(number: int) -> None:
+        runtime.create(f"start{number}", setting.bundle(runtime.name, SLEEP, number))
+
+    def once(number: int) -> float | None:
+        return runtime.start(f"start{number}")
+
+    def after(number: int) -> None:
+        runtime.delete(f"start{number}", force=True)
+
+    return Contender(runtime.name, once, runtime.usage, before, after)
+
+
+def kill_contender(setting: Setting, runtime: Runtime) -> Contender:
+    def before(number: int) -> None:
+        runtime.launch(f"kill{number}", setting.bundle(runtime.name, SLEEP, number))
+
+    def once(number: int) -> float | None:
+        return runtime.kill(f"kill{number}")
+
+    def after(number: int) -> None:
+        undo(partial(runtime.await_end, f"kill{number}"))
+        runtime.delete(f"kill{number}", force=True)
+
+    return Contender(runtime.name, once, runtime.usage, before, after)
+
+
+def delete_contender(setting: Setting, runtime: Runtime) -> Contender:
+    """Of a container that has ended."""
+
+    def before(number: int) -> None:
+        runtime.launch(f"delete{number}", setting.bundle(runtime.name, SLEEP, number))
+        runtime.kill(f"delete{number}")
+        runtime.await_end(f"delete{number}")
+
+    def once(number: int) -> float | None:
+        return runtime.delete(f"delete{number}")
+
+    return Contender(runtime.name, once, runtime.usage, before)
+
+
+def exec_contender(_: Setting, runtime: Runtime) -> Contender:
+    return Contender(runtime.name, lambda _: runtime.execute("resident"), runtime.usage)
+
+
+def state_contender(_: Setting, runtime: Runtime) -> Contender:
+    return Contender(runtime.name, lambda _: runtime.state("resident"), runtime.usage)
+
+
+def list_contender(_: Setting, runtime: Runtime) -> Contender:
+    return Contender(runtime.name, lambda _: runtime.list_all(), runtime.usage)
+
+
+@contextmanager
+def residents(setting: Setting, runtimes: Sequence[Runtime], count: int = 1) -> Iterator[None]:
+    """``count`` running containers of each runtime; the first is called ``resident``."""
+    made: list[tuple[Runtime, str]] = []
+    try:
+        for runtime in runtimes:
+            for index in range(count):
+                name = f"resident{index}" if index else "resident"
+                bundle = setting.new_bundle(f"{runtime.name}-{name}", SLEEP)
+                runtime.launch(name, bundle)
+                made.append((runtime, name))
+        yield
+    finally:
+        for runtime, name in made:
+            undo(partial(runtime.delete, name, force=True))
+
+
+def operation(
+    setting: Setting,
+    name: str,
+    title: str,
+    runtimes: Sequence[Runtime],
+    build: Build,
+    *,
+    extra: Sequence[Contender] = (),
+    residents_each: int = 0,
+    idle: bool = True,
+    parallel: bool = False,
+    repetitions: int = 0,
+) -> Operation:
+    """One operation of all ``runtimes``, ours first; ``extra`` contenders come last.
+
+    Args:
+        residents_each: running containers of each runtime that are there meanwhile.
+    """
+    contenders = [build(setting, runtime) for runtime in runtimes]
+    within = partial(residents, setting, runtimes, residents_each) if residents_each else None
+    return Operation(
+        name,
+        title,
+        [*contenders, *extra],
+        idle=idle,
+        parallel=parallel,
+        repetitions=repetitions,
+        within=within,
+    )
