@@ -68,6 +68,7 @@ def compare(options: Options, provider: Provider) -> int:
         programs = find.peers(options.given, options.peers)
         baseline = gate.load_baseline(options.gate) if options.gate is not None else None
         versions = find.versions(programs)
+        find.remember(programs)
         isolate.enter(versions)
     except (find.PeerError, gate.BaselineError, isolate.IsolationError, OSError) as error:
         raise RefusedError(str(error)) from error

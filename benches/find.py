@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,12 +62,23 @@ def peers(
 def _look_for(name: str) -> str | None:
     if name in ON_PATH:
         return shutil.which(name)
-    if name == FLOOR:
-        here = Path(__file__).parent / "floor" / "target"
-        target = Path(os.environ.get("CARGO_TARGET_DIR", here))
-        places = (place / "release" / "kata-floor" for place in (target, here))
-        return next((str(place) for place in places if place.exists()), None)
-    return None
+    return _floor() if name == FLOOR else None
+
+
+def _floor() -> str | None:
+    """Built when its source has changed; a machine without cargo measures without it."""
+    from benches.floor_script import build_floor
+
+    try:
+        return str(build_floor())
+    except (OSError, RuntimeError) as error:
+        print(f"without the floor: {error}", file=sys.stderr)
+        return None
+
+
+def remember(programs: Mapping[str, Path]) -> None:
+    """In the environment, so that the same program started again need not look."""
+    os.environ.update({variable(name): str(program) for name, program in programs.items()})
 
 
 def versions(programs: Mapping[str, Path]) -> dict[str, str]:

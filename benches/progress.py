@@ -35,8 +35,8 @@ class Progress:
     was announced, scaled by how wrong the announcements were so far.
     """
 
-    def __init__(self, out: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
-        self._out = out
+    def __init__(self, out: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out = out or sys.stderr
         self._clock = clock
         self._terminal = out.isatty()
         self._steps: list[Step] = []
