@@ -19,7 +19,7 @@ from kata_hybrid.errors import CgroupError, ConfigError, UnsupportedError
 from kata_hybrid.oci.config import DeviceCgroup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _AT = "linux.resources.devices"
 _ACCESS = "rwm"
@@ -132,18 +132,23 @@ def rule_text(key: Key, access: Iterable[str]) -> str:
     return f"{key[0]} {major}:{minor} {''.join(each for each in _ACCESS if each in letters)}"
 
 
-def apply_v1(directory: str, wanted: DeviceList) -> None:
-    """Bring ``devices.list`` of ``directory`` to ``wanted``; put back on failure.
+def prepare_v1(directory: str, wanted: DeviceList) -> Callable[[], None]:
+    """What brings ``devices.list`` of ``directory`` to ``wanted``, and puts it back on failure.
 
     Raises:
         CgroupError: the kernel refused a rule, for instance one that the parent group does not have.
     """
     now = parse_list(read_text(os.path.join(directory, "devices.list")))
-    try:
-        _write_changes(directory, now, wanted)
-    except CgroupError as err:
-        _restore(directory, now, err)
-        raise
+    writes = changes(now, wanted)
+
+    def write() -> None:
+        try:
+            _write_changes(directory, writes)
+        except CgroupError as err:
+            _restore(directory, now, err)
+            raise
+
+    return write
 
 
 def apply_v2(directory: str, rules: Sequence[DeviceCgroup]) -> None:
@@ -178,14 +183,14 @@ def program_rule(rule: DeviceCgroup) -> tuple[bool, str, int, int, str]:
 def _restore(directory: str, old: DeviceList, err: CgroupError) -> None:
     try:
         now = parse_list(read_text(os.path.join(directory, "devices.list")))
-        _write_changes(directory, now, old)
+        _write_changes(directory, changes(now, old))
     except CgroupError as second:
         err.add_note(f"while putting the device rules back: {second.message}")
 
 
-def _write_changes(directory: str, now: DeviceList, wanted: DeviceList) -> None:
-    for name, writes in groupby(changes(now, wanted), key=itemgetter(0)):
-        write_each(os.path.join(directory, name), (text for _, text in writes))
+def _write_changes(directory: str, writes: Iterable[tuple[str, str]]) -> None:
+    for name, same in groupby(writes, key=itemgetter(0)):
+        write_each(os.path.join(directory, name), (text for _, text in same))
 
 
 def _difference(left: DeviceList, right: DeviceList) -> dict[Key, frozenset[str]]:

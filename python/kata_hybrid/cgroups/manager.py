@@ -14,7 +14,7 @@ from kata_hybrid.cgroups.layout import UNIFIED
 from kata_hybrid.errors import CgroupError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -82,6 +82,15 @@ class Manager(Protocol):
 
         Raises:
             CgroupError: a group is gone or may not be written.
+        """
+
+    def prepare(
+        self, resources: Resources, *, update: bool = False, skip_devices: bool = False
+    ) -> Callable[[], None]:
+        """Work out what :meth:`apply` would write; the returned function writes it, once and soon.
+
+        Raises:
+            ConfigError, UnsupportedError, CgroupError: as :meth:`apply`, which tells what is raised when.
         """
 
     def apply(self, resources: Resources, *, update: bool = False, skip_devices: bool = False) -> None:

@@ -32,8 +32,9 @@ from kata_hybrid.cgroups.tree import pids_of, refuse_in_use, remove_all
 from kata_hybrid.errors import CgroupError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from kata_hybrid.cgroups.settings import Setting
     from kata_hybrid.cgroups.stats import Stats
     from kata_hybrid.oci.config import Resources
 
@@ -89,14 +90,22 @@ class V1Manager:
         return join
 
     def apply(self, resources: Resources, *, update: bool = False, skip_devices: bool = False) -> None:
+        self.prepare(resources, update=update, skip_devices=skip_devices)()
+
+    def prepare(
+        self, resources: Resources, *, update: bool = False, skip_devices: bool = False
+    ) -> Callable[[], None]:
         current = self._memory_limit() if resources.memory else None
         settings = resources_v1.settings(resources, memory_limit=current)
         then = None
         if not skip_devices and "devices" in self._paths:
             wanted = devices.wanted_list([*resources.devices, *devices.DEFAULT_RULES])
-            then = partial(devices.apply_v1, self._paths["devices"], wanted)
+            then = devices.prepare_v1(self._paths["devices"], wanted)
+        return partial(self._write, settings, rollback=update, then=then)
+
+    def _write(self, settings: list[Setting], *, rollback: bool, then: Callable[[], None] | None) -> None:
         try:
-            write_settings(settings, self._paths, rollback=update, then=then)
+            write_settings(settings, self._paths, rollback=rollback, then=then)
         except CgroupError as err:
             raise self._explained(err) from err
 

@@ -27,7 +27,7 @@ from kata_hybrid.cgroups.tree import pids_of, refuse_in_use, remove_all
 from kata_hybrid.errors import CgroupError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kata_hybrid.cgroups.stats import Stats
     from kata_hybrid.oci.config import Resources
@@ -86,6 +86,11 @@ class V2Manager:
             raise failure("open", directory, err) from err
 
     def apply(self, resources: Resources, *, update: bool = False, skip_devices: bool = False) -> None:
+        self.prepare(resources, update=update, skip_devices=skip_devices)()
+
+    def prepare(
+        self, resources: Resources, *, update: bool = False, skip_devices: bool = False
+    ) -> Callable[[], None]:
         settings = resources_v2.settings(resources, self._present())
         if not skip_devices:
             for index, rule in enumerate(resources.devices):
@@ -99,7 +104,7 @@ class V2Manager:
         then = None
         if not skip_devices and self._directory is not None:
             then = partial(devices.apply_v2, self._directory, resources.devices)
-        write_settings(settings, directories, rollback=update, then=then)
+        return partial(write_settings, settings, directories, rollback=update, then=then)
 
     def freeze(self) -> None:
         freeze.freeze_v2(self._need())

@@ -33,7 +33,7 @@ def validate_spec(spec: Spec, *, container_id: str | None = None) -> None:
     Raises:
         ConfigError: the first rule that is broken.
     """
-    if any(spec is known for known in _found_right):
+    if any(spec is known for known in tuple(_found_right)):
         return
     _raise_first(_spec_problems(spec), container_id)
     _found_right.append(spec)

@@ -9,6 +9,7 @@ Sources: runtime-spec, runtime.md#lifecycle; pivot_root(2), capabilities(7), sec
 from __future__ import annotations
 
 import posixpath
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from ..errors import ConfigError
 from ..oci.config import NamespaceType as Ns
 from . import steps
 from .devices import device_steps
-from .hooks import hook_steps, state_json
+from .hooks import any_hooks, hook_steps, state_json
 from .launch import CgroupJoin, FdRequest, LaunchOptions, LaunchPlan
 from .limits import refuse_process, refuse_spec
 from .mounts import mount_steps
@@ -74,8 +75,40 @@ def plan_create(
         ConfigError: the configuration is wrong.
         UnsupportedError: it asks for what this build or host cannot do.
     """
-    options = options or LaunchOptions()
-    cgroup = cgroup or CgroupJoin()
+    cgroup, options = cgroup or CgroupJoin(), options or LaunchOptions()
+    inputs = _what_matters(spec, rootfs, facts, cgroup, options)
+    for known, of, plan in tuple(_kept):
+        if known is spec and of == inputs:
+            return plan
+    plan = _plan_create(spec, rootfs=rootfs, facts=facts, cgroup=cgroup, options=options)
+    _kept.append((spec, inputs, plan))
+    return plan
+
+
+_kept: deque[tuple[Spec, tuple[object, ...], LaunchPlan]] = deque(maxlen=8)
+"""The last plans: containers that are started one after the other mostly differ in their names only."""
+
+
+def _what_matters(
+    spec: Spec, rootfs: str, facts: HostFacts, cgroup: CgroupJoin, options: LaunchOptions
+) -> tuple[object, ...]:
+    """What two launches of ``spec`` must share to share a plan: seldom the id and the own cgroup."""
+    named = not options.no_new_keyring or any_hooks(spec.hooks)
+    own_view = any(space.type is Ns.CGROUP and space.path is None for space in spec.linux.namespaces)
+    shown = tuple((each.name, each.data, each.links) for each in cgroup.mounts) if own_view else cgroup
+    chosen = (options.bundle, options.fifo, options.preserve_fds, options.home, options.no_pivot)
+    return (
+        rootfs,
+        facts,
+        (cgroup.tasks, cgroup.mode, shown),
+        chosen,
+        (options.setgroups, options.no_new_keyring, options.container_id if named else ""),
+    )
+
+
+def _plan_create(
+    spec: Spec, *, rootfs: str, facts: HostFacts, cgroup: CgroupJoin, options: LaunchOptions
+) -> LaunchPlan:
     process = _first_process(spec)
     spaces = namespace_set(spec.linux, facts)
     refuse_spec(spec, facts, spaces)

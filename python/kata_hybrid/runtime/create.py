@@ -35,6 +35,8 @@ from kata_hybrid.runtime.undo import Undo
 from kata_hybrid.state import Sidecar, build_document, check_container_id, process_start_time
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kata_hybrid import _core
     from kata_hybrid.cgroups import Manager
     from kata_hybrid.oci.config import Capabilities, Spec
@@ -181,9 +183,9 @@ class _Builder:
         self._undo = undo
         self._borrowed = borrowed
         self._console: Console | None = None
-        self._limited = False
+        self._limit: Callable[[], None] | None = None
         self._document: StateDocument | None = None
-        self._write = _nothing_to_write
+        self._write: Callable[[], None] | None = None
 
     def run(self, store: Store) -> Created:
         drawn = self._drawn
@@ -251,7 +253,7 @@ class _Builder:
             ),
             stdio=stdio.child,
             container_id=drawn.container_id,
-            meanwhile=None if self._console else lambda pid: self._stage_document(directory, pid),
+            meanwhile=None if self._console else lambda pid: self._meanwhile(directory, pid),
             actions={
                 steps.SYNC_HOOKS: self._limits_and_hooks,
                 steps.SYNC_READY: lambda pid: self._ready(directory, pid),
@@ -261,27 +263,37 @@ class _Builder:
         self._undo.add(kill_and_reap, child)
         return child
 
+    def _meanwhile(self, directory: StateDir, pid: int) -> None:
+        """What can be worked out while kata-init makes its mounts."""
+        self._prepare_limits()
+        self._write = self._stage_document(directory, pid)
+
     def _limits_and_hooks(self, pid: int) -> None:
-        self._limit()
+        self._write_limits()
         hooks = self._drawn.spec.hooks
         state_now = hook_state(self._drawn, pid)
         run_hooks("prestart", hooks.prestart, state_now)
         run_hooks("createRuntime", hooks.create_runtime, state_now)
 
-    def _limit(self) -> None:
-        """Late, so that a small share of CPU is the workload's and does not slow its setting up."""
-        resources = self._drawn.spec.linux.resources
-        if resources is not None and not self._limited:
-            self._drawn.manager.apply(resources)
-        self._limited = True
-
     def _ready(self, directory: StateDir, pid: int) -> None:
-        self._limit()
-        if self._document is None or self._document.pid != pid:
-            self._stage_document(directory, pid)
+        self._write_limits()
+        if self._document is None or self._document.pid != pid or self._write is None:
+            self._write = self._stage_document(directory, pid)
         self._write()
 
-    def _stage_document(self, directory: StateDir, pid: int) -> None:
+    def _prepare_limits(self) -> None:
+        resources = self._drawn.spec.linux.resources
+        self._limit = _nothing if resources is None else self._drawn.manager.prepare(resources)
+
+    def _write_limits(self) -> None:
+        """Late, so that a small share of CPU is the workload's and does not slow its setting up."""
+        if self._limit is None:
+            self._prepare_limits()
+        assert self._limit is not None
+        self._limit()
+        self._limit = _nothing
+
+    def _stage_document(self, directory: StateDir, pid: int) -> Callable[[], None]:
         """All but the last step of writing it: the file's own name appears when the container is ready."""
         drawn = self._drawn
         self._document = build_document(
@@ -298,7 +310,7 @@ class _Builder:
             external_descriptors=[_link_text(f"/proc/{pid}/fd/{number}") for number in range(3)],
             rootless=os.geteuid() != 0,
         )
-        self._write = directory.stage(self._document)
+        return directory.stage(self._document)
 
     def _take_master(self, stdio: OpenedStdio) -> None:
         if self._console is None:
@@ -338,8 +350,8 @@ def now() -> str:
     return f"{whole}.{nanoseconds:09d}".rstrip("0").rstrip(".") + "Z"
 
 
-def _nothing_to_write() -> None:
-    raise AssertionError("kata-init was ready before its state document was")
+def _nothing() -> None:
+    pass
 
 
 def _link_text(path: str) -> str:
