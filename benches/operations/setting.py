@@ -15,8 +15,9 @@ from kata_hybrid import Stdio
 from benches.bundle import Bundle, docker_spec, make_rootfs, remove_cgroups, write_bundle
 from benches.floor_script import build_floor
 from benches.model import Usage
-from benches.peers import Bubblewrap, Floor, RuntimeCommand, Spawner
+from benches.peers import Bubblewrap, Floor, RuntimeCommand
 from benches.seccomp_profile import docker_profile
+from benches.spawner import Spawner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

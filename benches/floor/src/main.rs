@@ -12,6 +12,7 @@
 //! says how fast one could be. `spawn` is for the peers: started from a small process, they pay neither for the
 //! harness's memory nor for its interpreter. `KATA_FLOOR_FORK=1` takes a plain fork in the place of a shared-memory clone.
 
+mod orphans;
 mod script;
 mod system;
 
@@ -72,31 +73,38 @@ fn repeat(path: &str, count: &str) -> Result<(), String> {
 
 fn serve(path: &str) -> Result<(), String> {
     let script = load(path)?;
-    answer_lines(|_| {
+    for line in io::stdin().lock().lines() {
+        line.map_err(|error| error.to_string())?;
         let seconds = once(&script)?;
         let (cpu, peak_kb) = system::usage();
-        Ok(format!("{seconds:.7} {cpu:.6} {peak_kb}"))
-    })
+        answer(&format!("{seconds:.7} {cpu:.6} {peak_kb}"))?;
+    }
+    Ok(())
 }
 
 fn spawn() -> Result<(), String> {
-    answer_lines(|line| {
-        let mut words = line.split('\t');
+    orphans::adopt();
+    let mut input = io::stdin().lock();
+    let mut line = String::new();
+    loop {
+        orphans::await_input();
+        line.clear();
+        if input.read_line(&mut line).map_err(|error| error.to_string())? == 0 {
+            return Ok(());
+        }
+        let mut words = line.trim_end_matches('\n').split('\t');
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).stdin(Stdio::null()).stdout(Stdio::null());
         let began = Instant::now();
         let child = command.spawn().map_err(|error| format!("{line}: {error}"))?;
-        let (status, cpu, peak_kb) = system::wait_usage(child.id() as i32).map_err(|e| e.to_string())?;
-        Ok(format!("{status} {:.7} {cpu:.6} {peak_kb}", began.elapsed().as_secs_f64()))
-    })
+        let done = orphans::wait_usage(child.id() as i32);
+        let seconds = began.elapsed().as_secs_f64();
+        let (status, cpu, peak_kb) = done.map_err(|failure| failure.to_string())?;
+        answer(&format!("{status} {seconds:.7} {cpu:.6} {peak_kb}"))?;
+    }
 }
 
-fn answer_lines(mut act: impl FnMut(&str) -> Result<String, String>) -> Result<(), String> {
+fn answer(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
-    for line in io::stdin().lock().lines() {
-        let line = line.map_err(|error| error.to_string())?;
-        let answer = act(&line)?;
-        writeln!(out, "{answer}").and_then(|()| out.flush()).map_err(|error| error.to_string())?;
-    }
-    Ok(())
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| error.to_string())
 }

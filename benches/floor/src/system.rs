@@ -17,8 +17,8 @@ const STACK_SIZE: usize = 64 * 1024;
 /// A line that failed, its place in its part, and why.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    what: String,
-    errno: i32,
+    pub(crate) what: String,
+    pub(crate) errno: i32,
 }
 
 impl fmt::Display for Failure {
@@ -91,18 +91,6 @@ pub(crate) fn wait(pid: i32) -> Result<(), Failure> {
     Err(Failure { what: format!("the child ended with wait status {status:#x}"), errno: 0 })
 }
 
-/// The wait status of a child, its user and system seconds and its peak resident set in kB, with those of what
-/// it has waited for.
-pub(crate) fn wait_usage(pid: i32) -> Result<(i32, f64, i64), Failure> {
-    let mut status = 0;
-    // SAFETY: all zeros is a valid rusage.
-    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes one int and one rusage.
-    let done = unsafe { libc::wait4(pid, &mut status, 0, &mut used) };
-    checked(done).map_err(|errno| Failure { what: "wait4".to_owned(), errno })?;
-    Ok((status, cpu_seconds(&[used]), used.ru_maxrss))
-}
-
 /// User and system seconds of this process and its children, and the peak resident set of this process in kB.
 pub(crate) fn usage() -> (f64, i64) {
     let parts = [rusage(libc::RUSAGE_SELF), rusage(libc::RUSAGE_CHILDREN)];
@@ -113,7 +101,7 @@ pub(crate) fn usage() -> (f64, i64) {
     (cpu_seconds(&parts), peak_kb.unwrap_or(0))
 }
 
-fn cpu_seconds(parts: &[libc::rusage]) -> f64 {
+pub(crate) fn cpu_seconds(parts: &[libc::rusage]) -> f64 {
     let times = parts.iter().flat_map(|part| [part.ru_utime, part.ru_stime]);
     times
         .map(|time| Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64))
@@ -129,7 +117,7 @@ fn rusage(who: i32) -> libc::rusage {
     found
 }
 
-fn checked(result: i32) -> Result<i32, i32> {
+pub(crate) fn checked(result: i32) -> Result<i32, i32> {
     if result >= 0 {
         return Ok(result);
     }
