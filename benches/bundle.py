@@ -37,7 +37,7 @@ from benches.seccomp_profile import docker_profile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CGROUP_PARENT: Final = "/kata-hybrid-bench"
+CGROUP_PARENT: Final = f"/kata-hybrid-bench-{os.getpid()}"  # runs do not meet
 MEMORY_LIMIT: Final = 256 << 20
 PIDS_LIMIT: Final = 512
 CPU_SHARES: Final = 512

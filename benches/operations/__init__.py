@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 def suite(place: Place) -> Suite:
     """Prepare what the run asks for."""
-    from benches.operations import command, library
+    from benches.operations import agent, command, footprint, library
     from benches.operations.setting import Setting
 
     setting = Setting(place)
-    return Suite([*library.operations(setting), *command.operations(setting)])
+    parts = (library.operations, command.operations, agent.operations)
+    operations = [operation for part in parts for operation in part(setting)]
+    return Suite(operations, footprint.surveys(setting))

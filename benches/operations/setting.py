@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import shutil
 import sys
@@ -39,6 +40,7 @@ class Setting:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.rootfs = make_rootfs(place.directory)
+        self._numbers = itertools.count()
         self._pools: dict[tuple[str, tuple[str, ...]], list[Bundle]] = {}
         place.stack.callback(remove_cgroups)
 
@@ -56,6 +58,10 @@ class Setting:
         return write_bundle(
             self.place.directory / "bundles" / name, docker_spec(self.rootfs, args, cgroup=name)
         )
+
+    def fresh_directory(self, name: str) -> Path:
+        """A path that nothing has been at."""
+        return self.place.directory / f"{name}-{next(self._numbers)}"
 
     def remove_bundle(self, bundle: Bundle) -> None:
         shutil.rmtree(bundle.directory, ignore_errors=True)
