@@ -33,6 +33,7 @@ types: ## mypy --strict
 
 rust-test: ## unit tests of the Rust crates
 	@$(CARGO) test -p kata-plan
+	@$(CARGO) test -p kata-grpc
 	@$(CARGO) test -p kata-core --no-default-features
 
 wheel: ## a wheel in target/wheels

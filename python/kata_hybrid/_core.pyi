@@ -13,6 +13,7 @@ from typing import final
 
 __all__ = [
     "Child",
+    "GrpcConnection",
     "InitError",
     "Launch",
     "Reaper",
@@ -279,3 +280,51 @@ def force_fallback(name: str, on: bool) -> None:
     Raises:
         ValueError: no such fallback.
     """
+
+# --- gRPC --------------------------------------------------------------------------------------------
+
+@final
+class GrpcConnection:
+    """The server's side of gRPC over one HTTP/2 connection, for unary calls, on a socket of the caller's.
+
+    The socket must not block; nothing here does. A peer that breaks the protocol gets its GOAWAY by the next
+    ``send``, and ``closed`` is True from then on. Compressed requests, too large ones and what is no gRPC
+    call are answered without the caller's knowledge.
+
+    Args:
+        max_message: bytes of the largest request message; a larger one is refused as RESOURCE_EXHAUSTED.
+    """
+
+    def __new__(cls, max_message: int) -> GrpcConnection: ...
+    def receive(self, fd: int) -> list[tuple[int, str | None, bytes | None]] | None:
+        """Read once from the socket; what is new of the calls, in order. None: the peer has closed.
+
+        A new call is ``(stream, path, message)`` with a path such as ``/grpc.Health/Check``. ``(stream, None,
+        None)``: the peer has given this call up, which may have been answered before.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+
+    def send(self, fd: int) -> bool:
+        """Write what there is to be sent; False when the socket takes no more now.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+
+    def respond(self, stream: int, message: bytes) -> None:
+        """Answer a call, by the next ``send``; without effect when the peer has given it up."""
+
+    def refuse(self, stream: int, code: int, text: str) -> None:
+        """Answer a call by a status of failure."""
+
+    def is_sent(self, stream: int) -> bool:
+        """The answer has been made into frames; False while it waits for the peer's flow control."""
+
+    def shut_down(self) -> None:
+        """Tell the peer to start no more calls; those under way may still be answered."""
+
+    @property
+    def closed(self) -> bool:
+        """The connection has failed: send what is left and close it."""

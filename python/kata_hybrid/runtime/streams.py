@@ -118,6 +118,11 @@ class Stream:
                     return data
                 self._poll(fd, select.POLLIN, deadline)
 
+    def read_ready(self, n: int = CHUNK_BYTES) -> bytes | None:
+        """As :meth:`read`, but None when there is nothing yet."""
+        with self._in_use() as fd:
+            return _try_read(fd, n)
+
     def write(self, data: bytes | bytearray | memoryview, timeout: float | None = None) -> int:
         """Write all of ``data``; gives its length.
 

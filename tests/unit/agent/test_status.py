@@ -5,16 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-import grpc
 import pytest
 from kata_hybrid import errors
 from kata_hybrid.agent.core import errors as agent
+from kata_hybrid.agent.v1.codes import Code
 from kata_hybrid.agent.v1.status import TABLE, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Code = grpc.StatusCode
 
 
 def _classes() -> Iterator[type[Exception]]:
@@ -106,7 +104,7 @@ def test_every_error_class_has_its_own_row(kind: type[Exception]) -> None:
         ("Check", RuntimeError("odd\n"), Code.UNKNOWN, "odd"),
     ],
 )
-def test_codes_and_texts(rpc: str, error: Exception, code: grpc.StatusCode, text: str) -> None:
+def test_codes_and_texts(rpc: str, error: Exception, code: Code, text: str) -> None:
     assert status_of(rpc, error) == (code, text)
 
 

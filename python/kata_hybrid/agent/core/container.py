@@ -78,6 +78,10 @@ class AgentProcess:
         """Nothing of it is open any more."""
         return self._streams is not None and self._streams.stdout.ended and self._streams.stderr.ended
 
+    @property
+    def has_exited(self) -> bool:
+        return self.process.poll() is not None
+
     async def exited(self) -> ExitStatus:
         """The exit status, once there is one; any number of tasks may wait."""
         status = self.process.poll()
@@ -89,7 +93,12 @@ class AgentProcess:
 
     async def wait(self) -> ExitStatus:
         """As :meth:`exited`, and remember that the status has been told."""
-        status = await self.exited()
+        await self.exited()
+        return self.told()
+
+    def told(self) -> ExitStatus:
+        """The status of a process that has exited, for somebody who asked: its descriptors are let go."""
+        status = self.process.wait(0)
         if not self.waited:
             self.waited = True
             self.streams.take_in()

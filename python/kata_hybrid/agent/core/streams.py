@@ -70,6 +70,30 @@ class OutputStream:
             raise StreamEnded("EOF")
         return data
 
+    def read_ready(self, length: int) -> bytes | None:
+        """As :meth:`read`, but None when it would have to wait.
+
+        Raises:
+            StreamEnded: as there.
+        """
+        wanted = min(length, MAX_READ_BYTES)
+        if wanted <= 0:
+            return b""
+        if self._returned:
+            return self._take_returned(wanted)
+        if self._terminal:
+            return None
+        if self._ended or self._stream is None:
+            raise StreamEnded("EOF")
+        try:
+            data = self._stream.read_ready(wanted)
+        except ValueError:  # closed meanwhile
+            data = b""
+        if data == b"":
+            self._end()
+            raise StreamEnded("EOF")
+        return data
+
     def give_back(self, data: bytes) -> None:
         """The caller could not deliver what it read: the next reader gets it first."""
         self._returned[:0] = data

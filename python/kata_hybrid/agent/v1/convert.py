@@ -253,9 +253,7 @@ def stats_reply(stats: Stats) -> pb.StatsContainerResponse:
 
 
 def _memory_data(data: MemoryData) -> pb.MemoryData:
-    return pb.MemoryData(
-        usage=data.usage, max_usage=data.max_usage, failcnt=data.failcnt, limit=data.limit
-    )
+    return pb.MemoryData(usage=data.usage, max_usage=data.max_usage, failcnt=data.failcnt, limit=data.limit)
 
 
 def _blkio_stats(stats: Stats) -> pb.BlkioStats:

@@ -1,66 +1,95 @@
-"""Around every handler: the error becomes a status, and no exception ever reaches the server."""
+"""Around every handler: requests are decoded, and whatever a handler raises becomes a status."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import grpc
+from google.protobuf.message import DecodeError
 
+from kata_hybrid.agent.v1.codes import Code
 from kata_hybrid.agent.v1.convert import METHODS
 from kata_hybrid.agent.v1.status import status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from google.protobuf.message import Message
 
-    Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
-    Handler: TypeAlias = Callable[[Any, Context], Awaitable[Message]]
+    from kata_hybrid.agent.v1.connection import Call
+
+    Reply: TypeAlias = Message | Coroutine[Any, Any, Message]
+    Handler: TypeAlias = Callable[[Any, Call], Reply]
 
 log = logging.getLogger(__name__)
 
 
-def guarded(rpc: str, handler: Handler) -> Handler:
-    """``handler`` with its errors turned into the status of the table."""
+class CallError(Exception):
+    """A call's answer by a status."""
 
-    async def call(request: Message, context: Context) -> Message:
-        try:
-            return await handler(request, context)
-        except Exception as err:
-            code, text = status_of(rpc, err)
-            log.log(_level(code), "%s: %s %s", rpc, code.name, text, exc_info=_traceback_of(code, err))
-        await context.abort(code, text)
-        raise AssertionError("abort returns never")
-
-    return call
+    def __init__(self, code: Code, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
 
 
-def _level(code: grpc.StatusCode) -> int:
-    return logging.DEBUG if code is grpc.StatusCode.OUT_OF_RANGE else logging.INFO
+class Method(NamedTuple):
+    """One RPC. The handler gives its reply at once when there is nothing to wait for."""
+
+    rpc: str
+    parse: Callable[[bytes], Any]
+    handle: Handler
 
 
-def _traceback_of(code: grpc.StatusCode, err: Exception) -> Exception | None:
-    """Of what nobody foresaw."""
-    foreseen = code is not grpc.StatusCode.UNKNOWN or hasattr(err, "container_id") or isinstance(err, OSError)
-    return None if foreseen else err
-
-
-def service_handlers(handlers: Mapping[str, Handler]) -> list[grpc.GenericRpcHandler[Any, Any]]:
-    """What a gRPC server takes: the two services, every method of the protocol.
+def methods(handlers: Mapping[str, Handler]) -> dict[str, Method]:
+    """The path of each RPC of the protocol, as a request names it, to its method.
 
     Raises:
         KeyError: a method of the protocol has no handler.
     """
-    services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
-    for rpc, (service, request, _) in METHODS.items():
-        services.setdefault(service, {})[rpc] = grpc.unary_unary_rpc_method_handler(
-            guarded(rpc, handlers[rpc]),
-            request_deserializer=request.FromString,
-            response_serializer=_serialize,
-        )
-    return [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
+    return {
+        f"/{service}/{rpc}": Method(rpc, request.FromString, handlers[rpc])
+        for rpc, (service, request, _) in METHODS.items()
+    }
 
 
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+def begin(table: Mapping[str, Method], path: str, data: bytes, call: Call) -> Reply:
+    """Decode the request and call its handler.
+
+    Raises:
+        CallError: no such method, or a request that cannot be decoded.
+        Exception: what the handler raises.
+    """
+    method = table.get(path)
+    if method is None:
+        raise _unknown(table, path)
+    call.rpc = method.rpc
+    try:
+        request = method.parse(data)
+    except DecodeError as err:
+        raise CallError(Code.INTERNAL, f"grpc: error unmarshalling request: {err}") from err
+    return method.handle(request, call)
+
+
+def _unknown(table: Mapping[str, Method], path: str) -> CallError:
+    service, _, rpc = path.removeprefix("/").rpartition("/")
+    known = any(each.startswith(f"/{service}/") for each in table)
+    text = f"unknown method {rpc}" if known else f"unknown service {service}"
+    return CallError(Code.UNIMPLEMENTED, text)
+
+
+def refusal(rpc: str, err: Exception) -> tuple[Code, str]:
+    """The status of what a handler has raised; it is logged here."""
+    if isinstance(err, CallError):
+        return err.code, err.text
+    code, text = status_of(rpc, err)
+    level = logging.DEBUG if code is Code.OUT_OF_RANGE else logging.INFO
+    if log.isEnabledFor(level):
+        log.log(level, "%s: %s %s", rpc, code.name, text, exc_info=_traceback_of(code, err))
+    return code, text
+
+
+def _traceback_of(code: Code, err: Exception) -> Exception | None:
+    """Of what nobody foresaw."""
+    foreseen = code is not Code.UNKNOWN or hasattr(err, "container_id") or isinstance(err, OSError)
+    return None if foreseen else err

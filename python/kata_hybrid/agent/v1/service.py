@@ -1,8 +1,9 @@
 """The RPCs: look up, call the core in a worker thread, convert the answer.
 
 Nothing blocks in a handler. Calls that park (WaitProcess, ReadStdout, ReadStderr, GetOOMEvent) hold no
-thread, only a callback in the event loop, so any number of them leaves Check answering at once. A call whose
-client has gone is carried to its end when it changes something; what a parked read had taken is put back.
+thread, only a callback in the event loop, so any number of them leaves Check answering at once. A handler
+that has its answer at hand (Check, a status or output that is there) gives it without becoming a task. A call
+whose client has gone is carried to its end when it changes something; what a read had taken is put back.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from kata_hybrid.agent.core.policy import VersionPolicy
     from kata_hybrid.agent.core.sandbox import Sandbox
     from kata_hybrid.agent.core.streams import OutputStream
-    from kata_hybrid.agent.v1.guard import Context, Handler
+    from kata_hybrid.agent.v1.connection import Call
+    from kata_hybrid.agent.v1.guard import Handler, Reply
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,7 +73,7 @@ class AgentService:
         self._watching: set[asyncio.Task[object]] = set()
 
     def handlers(self) -> dict[str, Handler]:
-        """RPC name to coroutine function, for every RPC of the protocol."""
+        """RPC name to handler, for every RPC of the protocol."""
         named = {rpc: getattr(self, rpc) for rpc in convert.METHODS if rpc not in UNSUPPORTED}
         return named | {rpc: _unsupported(rpc) for rpc in UNSUPPORTED}
 
@@ -101,39 +103,39 @@ class AgentService:
 
     # --- health and guest ----------------------------------------------------------------------------
 
-    async def Check(self, _: Any, __: Context) -> Message:  # noqa: N802 - RPC names
+    def Check(self, _: Any, __: Call) -> Message:  # noqa: N802 - RPC names
         return convert.SERVING
 
-    async def Version(self, _: Any, __: Context) -> Message:  # noqa: N802
+    def Version(self, _: Any, __: Call) -> Message:  # noqa: N802
         return convert.version_reply(guest.agent_version())
 
-    async def GetGuestDetails(self, request: Any, _: Context) -> Message:  # noqa: N802
+    async def GetGuestDetails(self, request: Any, _: Call) -> Message:  # noqa: N802
         asked = GuestDetailsRequest(request.mem_block_size, request.mem_hotplug_probe)
         return convert.details_reply(await self._blocking(guest.guest_details, asked, self._policy))
 
-    async def SetGuestDateTime(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    def SetGuestDateTime(self, request: Any, _: Call) -> Empty:  # noqa: N802
         wanted = DateTime(request.Sec, request.Usec)
         guest.set_date_time(wanted, allowed=self._allow_set_time)
         return convert.EMPTY
 
-    async def ReseedRandomDev(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def ReseedRandomDev(self, request: Any, _: Call) -> Empty:  # noqa: N802
         await self._blocking(guest.reseed_random, request.data)
         return convert.EMPTY
 
-    async def CopyFile(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def CopyFile(self, request: Any, _: Call) -> Empty:  # noqa: N802
         await self._blocking(self._copies.write, convert.file_chunk(request))
         return convert.EMPTY
 
-    async def GetOOMEvent(self, _: Any, __: Context) -> Message:  # noqa: N802
+    async def GetOOMEvent(self, _: Any, __: Call) -> Message:  # noqa: N802
         return convert.oom_reply(await self._oom.next())
 
-    async def StartTracing(self, _: Any, __: Context) -> Empty:  # noqa: N802
+    def StartTracing(self, _: Any, __: Call) -> Empty:  # noqa: N802
         if self._tracing:
             raise TracingState("tracing already enabled")
         self._tracing = True
         return convert.EMPTY
 
-    async def StopTracing(self, _: Any, __: Context) -> Empty:  # noqa: N802
+    def StopTracing(self, _: Any, __: Call) -> Empty:  # noqa: N802
         if not self._tracing:
             raise TracingState("tracing not enabled")
         self._tracing = False
@@ -141,15 +143,15 @@ class AgentService:
 
     # --- sandbox and containers ----------------------------------------------------------------------
 
-    async def CreateSandbox(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def CreateSandbox(self, request: Any, _: Call) -> Empty:  # noqa: N802
         await self._blocking(self._sandbox.create, convert.sandbox_request(request))
         return convert.EMPTY
 
-    async def DestroySandbox(self, _: Any, __: Context) -> Empty:  # noqa: N802
+    async def DestroySandbox(self, _: Any, __: Call) -> Empty:  # noqa: N802
         await self._blocking(self._sandbox.destroy)
         return convert.EMPTY
 
-    async def CreateContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def CreateContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         self._sandbox.require_started()
         wanted = convert.container_request(request)
         made = await self._blocking(self._create, wanted)
@@ -159,14 +161,14 @@ class AgentService:
     def _create(self, wanted: Any) -> AgentContainer:
         return self._sandbox.create_container(wanted)
 
-    async def StartContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def StartContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         self._sandbox.require_started()
         container = self._sandbox.container(request.container_id)
         self._oom.watch(container.id, container.manager)
         await self._blocking(container.start)
         return convert.EMPTY
 
-    async def RemoveContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def RemoveContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         removing = asyncio.ensure_future(self._remove(request.container_id))
         removing.add_done_callback(_noted)
         limit = request.timeout or None
@@ -192,7 +194,7 @@ class AgentService:
         except ContainerNotFound:
             return False
 
-    async def UpdateContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def UpdateContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         wanted = convert.update_request(request)
         if wanted.resources is None:
             raise RequestRefused("Resources in the request are nil")
@@ -200,19 +202,19 @@ class AgentService:
         await self._blocking(container.update, wanted.resources)
         return convert.EMPTY
 
-    async def StatsContainer(self, request: Any, _: Context) -> Message:  # noqa: N802
+    async def StatsContainer(self, request: Any, _: Call) -> Message:  # noqa: N802
         container = self._sandbox.container(request.container_id)
         return convert.stats_reply(await self._blocking(container.stats))
 
-    async def PauseContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def PauseContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         await self._blocking(self._sandbox.container(request.container_id).pause)
         return convert.EMPTY
 
-    async def ResumeContainer(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def ResumeContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         await self._blocking(self._sandbox.container(request.container_id).resume)
         return convert.EMPTY
 
-    async def ListProcesses(self, request: Any, _: Context) -> Message:  # noqa: N802
+    async def ListProcesses(self, request: Any, _: Call) -> Message:  # noqa: N802
         wanted = convert.list_request(request)
         container = self._sandbox.container(wanted.container_id)
         pids = await self._blocking(container.pids)
@@ -220,7 +222,7 @@ class AgentService:
 
     # --- processes -----------------------------------------------------------------------------------
 
-    async def ExecProcess(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def ExecProcess(self, request: Any, _: Call) -> Empty:  # noqa: N802
         self._sandbox.require_started()
         ref = convert.process_ref(request)
         container = self._sandbox.container(ref.container_id)
@@ -229,7 +231,7 @@ class AgentService:
         self._follow(process)
         return convert.EMPTY
 
-    async def SignalProcess(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    async def SignalProcess(self, request: Any, _: Call) -> Empty:  # noqa: N802
         wanted = convert.signal_request(request)
         self._sandbox.require_started()
         try:
@@ -240,49 +242,54 @@ class AgentService:
             raise
         return convert.EMPTY
 
-    async def WaitProcess(self, request: Any, _: Context) -> Message:  # noqa: N802
-        status = await self._process(convert.process_ref(request)).wait()
-        return convert.wait_reply(status.status)
+    def WaitProcess(self, request: Any, _: Call) -> Reply:  # noqa: N802
+        process = self._process(convert.process_ref(request))
+        if process.has_exited:
+            return convert.wait_reply(process.told().status)
+        return self._wait(process)
 
-    async def ReadStdout(self, request: Any, context: Context) -> Message:  # noqa: N802
+    async def _wait(self, process: AgentProcess) -> Message:
+        return convert.wait_reply((await process.wait()).status)
+
+    def ReadStdout(self, request: Any, call: Call) -> Reply:  # noqa: N802
         wanted = convert.read_request(request)
-        return await _read(self._process(wanted.target).streams.stdout, wanted.length, context)
+        return _read(self._process(wanted.target).streams.stdout, wanted.length, call)
 
-    async def ReadStderr(self, request: Any, context: Context) -> Message:  # noqa: N802
+    def ReadStderr(self, request: Any, call: Call) -> Reply:  # noqa: N802
         wanted = convert.read_request(request)
-        return await _read(self._process(wanted.target).streams.stderr, wanted.length, context)
+        return _read(self._process(wanted.target).streams.stderr, wanted.length, call)
 
-    async def WriteStdin(self, request: Any, _: Context) -> Message:  # noqa: N802
+    async def WriteStdin(self, request: Any, _: Call) -> Message:  # noqa: N802
         wanted = convert.write_request(request)
         return convert.write_reply(await self._process(wanted.target).streams.stdin.write(wanted.data))
 
-    async def CloseStdin(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    def CloseStdin(self, request: Any, _: Call) -> Empty:  # noqa: N802
         self._process(convert.process_ref(request)).streams.stdin.close()
         return convert.EMPTY
 
-    async def TtyWinResize(self, request: Any, _: Context) -> Empty:  # noqa: N802
+    def TtyWinResize(self, request: Any, _: Call) -> Empty:  # noqa: N802
         wanted = convert.resize_request(request)
         self._process(wanted.target).streams.resize(wanted.rows, wanted.columns)
         return convert.EMPTY
 
 
-async def _read(stream: OutputStream, length: int, context: Context) -> Message:
-    """Data for a client that is still there; else they are put back for the next."""
+def _read(stream: OutputStream, length: int, call: Call) -> Reply:
+    """What is there already, at once."""
+    data = stream.read_ready(length)
+    if data is None:
+        return _read_later(stream, length, call)
+    call.taken = (stream.give_back, data)
+    return convert.read_reply(data)
+
+
+async def _read_later(stream: OutputStream, length: int, call: Call) -> Message:
     data = await stream.read(length)
-    if context.cancelled():
-        stream.give_back(data)
-        raise asyncio.CancelledError
-
-    def put_back_if_undelivered(ctx: Context) -> None:
-        if ctx.cancelled():
-            stream.give_back(data)
-
-    context.add_done_callback(put_back_if_undelivered)  # type: ignore[arg-type]  # a function is no class
+    call.taken = (stream.give_back, data)
     return convert.read_reply(data)
 
 
 def _unsupported(rpc: str) -> Handler:
-    async def refuse(_: Any, __: Context) -> Message:
+    def refuse(_: Any, __: Call) -> Message:
         raise NotSupported(rpc)
 
     return refuse

@@ -10,18 +10,15 @@ import errno
 import os
 from typing import TYPE_CHECKING, Final
 
-import grpc
-
 from kata_hybrid import errors
 from kata_hybrid.agent.core import errors as agent
+from kata_hybrid.agent.v1.codes import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Render = Callable[[Exception], str]
-    Status = tuple[grpc.StatusCode, str]
-
-Code = grpc.StatusCode
+    Status = tuple[Code, str]
 
 
 def status_of(rpc: str, error: Exception) -> Status:
@@ -144,7 +141,7 @@ def _exists(error: Exception) -> str:
     return f"Container {_id(error)} already exists, impossible to create"
 
 
-TABLE: Final[dict[type, tuple[grpc.StatusCode, Render]]] = {
+TABLE: Final[dict[type, tuple[Code, Render]]] = {
     errors.KataHybridError: (Code.UNKNOWN, _message),
     errors.ConfigError: (Code.INVALID_ARGUMENT, _message),
     errors.ContainerNotFound: (Code.NOT_FOUND, _container("Container {} not found")),
@@ -190,7 +187,7 @@ TABLE: Final[dict[type, tuple[grpc.StatusCode, Render]]] = {
     UnicodeError: (Code.INVALID_ARGUMENT, _message),
 }
 
-SPECIAL: Final[dict[str, dict[type, tuple[grpc.StatusCode, Render]]]] = {
+SPECIAL: Final[dict[str, dict[type, tuple[Code, Render]]]] = {
     "CreateContainer": {
         agent.SandboxNotStarted: (
             Code.FAILED_PRECONDITION,

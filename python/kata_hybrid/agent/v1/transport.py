@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from kata_hybrid.errors import ConfigError
 
-if TYPE_CHECKING:
-    import grpc
+log = logging.getLogger(__name__)
 
 SOCKET_MODE = 0o600
+BACKLOG = 128
 
 
 class Transport(Protocol):
     """A way for the host to reach the server."""
 
-    def attach(self, server: grpc.aio.Server) -> None:
-        """Listen; called before the server starts.
+    def listen(self) -> socket.socket:
+        """A listening socket that does not block; the caller closes it.
 
         Raises:
             OSError: the address cannot be had.
@@ -40,23 +41,27 @@ class UnixTransport:
         self.path = path
         self._ours: tuple[int, int] | None = None
 
-    def attach(self, server: grpc.aio.Server) -> None:
+    def listen(self) -> socket.socket:
         """Listen.
 
         Raises:
             OSError: somebody listens there already, or the directory is missing.
         """
         _remove_dead(self.path)
-        previous = os.umask(0o777 & ~SOCKET_MODE)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            if not server.add_insecure_port(f"unix:{self.path}"):
-                raise OSError(f"cannot listen on {self.path}")
-        except RuntimeError as err:
-            raise OSError(f"cannot listen on {self.path}: {err}") from err
-        finally:
-            os.umask(previous)
-        facts = os.stat(self.path)
-        self._ours = (facts.st_dev, facts.st_ino)
+            previous = os.umask(0o777 & ~SOCKET_MODE)
+            try:
+                listener.bind(self.path)
+            finally:
+                os.umask(previous)
+            facts = os.stat(self.path)
+            self._ours = (facts.st_dev, facts.st_ino)
+            listener.listen(BACKLOG)
+        except OSError as err:
+            listener.close()
+            raise OSError(err.errno, f"cannot listen on {self.path}: {err.strerror}") from err
+        return listener
 
     def close(self) -> None:
         """Remove the socket file if it is still ours."""
@@ -66,9 +71,8 @@ class UnixTransport:
             facts = os.lstat(self.path)
             if (facts.st_dev, facts.st_ino) == self._ours:
                 os.unlink(self.path)
-        except FileNotFoundError:  # the server has removed it itself
-            self._ours = None
-            return
+        except FileNotFoundError:  # somebody has removed it
+            log.debug("%s is gone already", self.path)
         self._ours = None
 
 

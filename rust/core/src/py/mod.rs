@@ -2,6 +2,7 @@
 
 mod convert;
 mod device;
+mod grpc;
 mod launch;
 mod path;
 mod process;
@@ -16,6 +17,8 @@ mod _core {
     use super::convert::InitError;
     #[pymodule_export]
     use super::device::{device_program, device_program_attach, device_program_query};
+    #[pymodule_export]
+    use super::grpc::GrpcConnection;
     #[pymodule_export]
     use super::launch::{describe_plan, spawn, Launch};
     #[pymodule_export]

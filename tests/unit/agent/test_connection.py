@@ -1,0 +1,210 @@
+"""The gRPC server with handlers of our own, against grpcio's client."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+import pytest
+from kata_hybrid.agent._proto.v1 import agent_pb2 as pb
+from kata_hybrid.agent.core.errors import StreamEnded
+from kata_hybrid.agent.v1 import convert
+from kata_hybrid.agent.v1.connection import Call, Connection
+from kata_hybrid.agent.v1.guard import methods
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+Code = grpc.StatusCode
+
+
+class Server:
+    """``answer`` is the handler of ReadStdout; every other method does the same as that of Check."""
+
+    def __init__(self, path: Path, answer: Callable[[Any, Call], Any]) -> None:
+        self.path = path
+        self.connections: set[Connection] = set()
+        self._loop = asyncio.new_event_loop()
+        handlers = dict.fromkeys(convert.METHODS, lambda _, __: convert.SERVING)
+        self._methods = methods({**handlers, "ReadStdout": answer})
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        sock.setblocking(False)
+        self.connections.add(Connection(sock, self._methods, on_closed=self.connections.discard))
+
+    def __enter__(self) -> Self:
+        self._loop.call_soon(self._loop.add_reader, self._listener.fileno(), self._accept)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.call(self._close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._listener.close()
+
+    def _close(self) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        for connection in list(self.connections):
+            connection.close()
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        async def run() -> Any:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
+
+
+@contextmanager
+def served(tmp_path: Path, answer: Callable[[Any, Call], Any]) -> Iterator[tuple[Server, grpc.Channel]]:
+    options = [("grpc.max_receive_message_length", -1)]
+    with (
+        Server(tmp_path / "s", answer) as server,
+        grpc.insecure_channel(f"unix:{tmp_path / 's'}", options) as channel,
+    ):
+        yield server, channel
+
+
+def read(channel: grpc.Channel, length: int = 100) -> Any:
+    method = channel.unary_unary("/grpc.AgentService/ReadStdout")
+    return method.future(pb.ReadStreamRequest(len=length).SerializeToString(), timeout=20)
+
+
+def reply(data: bytes) -> pb.ReadStreamResponse:
+    return pb.ReadStreamResponse(data=data)
+
+
+def refused(future: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        future.result(20)
+    return caught.value.code(), caught.value.details()
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 1_000_000, 4_000_000])
+def test_answers_of_every_size_arrive_whole(tmp_path: Path, size: int) -> None:
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    with served(tmp_path, lambda _, __: reply(data)) as (_, channel):
+        for future in [read(channel) for _ in range(3)]:
+            assert pb.ReadStreamResponse.FromString(future.result(20)).data == data
+
+
+def test_many_calls_at_once_in_any_order(tmp_path: Path) -> None:
+    async def later(request: Any) -> Any:
+        await asyncio.sleep(0.05 if request.len % 2 else 0)
+        return reply(b"%d" % request.len)
+
+    with served(tmp_path, lambda request, _: later(request)) as (_, channel):
+        futures = [read(channel, number) for number in range(1, 301)]
+        texts = [pb.ReadStreamResponse.FromString(each.result(20)).data for each in futures]
+    assert texts == [b"%d" % number for number in range(1, 301)]
+
+
+def test_errors_become_statuses_now_and_later(tmp_path: Path) -> None:
+    async def later() -> Any:
+        raise StreamEnded("EOF")
+
+    def now(request: Any, _: Call) -> Any:
+        if request.len == 1:
+            raise KeyError("nobody foresaw this")
+        return later()
+
+    with served(tmp_path, now) as (_, channel):
+        assert refused(read(channel, 1)) == (Code.UNKNOWN, "'nobody foresaw this'")
+        assert refused(read(channel, 2)) == (Code.OUT_OF_RANGE, "EOF")
+
+
+def test_calls_that_nobody_can_serve(tmp_path: Path) -> None:
+    def call(path: str, data: bytes) -> Any:
+        return channel.unary_unary(path).future(data, timeout=20)
+
+    with served(tmp_path, lambda _, __: reply(b"")) as (_, channel):
+        unknown = (Code.UNIMPLEMENTED, "unknown method No")
+        assert refused(call("/grpc.AgentService/No", b"")) == unknown
+        assert refused(call("/grpc.No/Check", b"")) == (Code.UNIMPLEMENTED, "unknown service grpc.No")
+        code, text = refused(call("/grpc.AgentService/ReadStdout", b"\xff\xff"))
+        assert (code, text[:36]) == (Code.INTERNAL, "grpc: error unmarshalling request: E")
+        large = "grpc: received message larger than max (5000000 vs. 4194304)"
+        assert refused(call("/grpc.Health/Check", b"x" * 5_000_000)) == (Code.RESOURCE_EXHAUSTED, large)
+        assert call("/grpc.Health/Check", b"").result(20)
+
+
+def test_a_call_given_up_is_cancelled_and_puts_back_what_it_took(tmp_path: Path) -> None:
+    returned: list[bytes] = []
+    waiting = threading.Event()
+    cancelled = threading.Event()
+
+    async def park() -> Any:
+        waiting.set()
+        try:
+            await asyncio.sleep(20)
+        finally:
+            cancelled.set()
+
+    def handle(_: Any, call: Call) -> Any:
+        call.taken = (returned.append, b"taken")
+        return park()
+
+    with served(tmp_path, handle) as (_, channel):
+        future = read(channel)
+        assert waiting.wait(10)
+        future.cancel()
+        assert cancelled.wait(10)
+        assert channel.unary_unary("/grpc.Health/Check")(b"", timeout=20)
+    assert returned == [b"taken"]
+
+
+def test_an_answer_that_waits_for_flow_control_is_put_back(tmp_path: Path) -> None:
+    """The client takes 64 kB and goes away."""
+    returned: list[bytes] = []
+    data = b"x" * 1_000_000
+
+    def handle(_: Any, call: Call) -> Any:
+        call.taken = (returned.append, data)
+        return reply(data)
+
+    with served(tmp_path, handle) as (server, _), socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(server.path))
+        block = (
+            b"\x83\x86\x00\x05:path\x1d/grpc.AgentService/ReadStdout\x00\x0ccontent-type\x10application/grpc"
+        )
+        request = b"\0\0\0\0\0"
+        raw.sendall(
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+            + bytes([0, 0, len(block), 1, 4, 0, 0, 0, 1])
+            + block
+            + bytes([0, 0, len(request), 0, 1, 0, 0, 0, 1])
+            + request
+        )
+        received = 0
+        while received < 65_535:
+            received += len(raw.recv(65_536))
+        raw.close()
+        for _ in range(1000):
+            if returned:
+                break
+            threading.Event().wait(0.01)
+    assert returned == [data]
+
+
+def test_a_client_that_breaks_the_protocol_is_told_and_closed(tmp_path: Path) -> None:
+    with served(tmp_path, lambda _, __: reply(b"")) as (server, channel):
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect(str(server.path))
+            raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            answer = b""
+            while part := raw.recv(1000):
+                answer += part
+        assert b"no HTTP/2 client" in answer
+        assert channel.unary_unary("/grpc.Health/Check")(b"", timeout=20)
