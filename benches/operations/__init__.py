@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 def suite(place: Place) -> Suite:
     """Prepare what the run asks for."""
-    from benches.operations import agent, command, footprint, library
+    from benches.operations import agent, command, footprint, library, scale
     from benches.operations.setting import Setting
 
     setting = Setting(place)
     parts = (library.operations, command.operations, agent.operations)
     operations = [operation for part in parts for operation in part(setting)]
-    return Suite(operations, footprint.surveys(setting))
+    return Suite(operations, [*footprint.surveys(setting), *scale.surveys(setting)])

@@ -23,6 +23,7 @@ from benches.agents import (
 from benches.bundle import PATH, Bundle, agent_spec, docker_spec, write_bundle
 from benches.model import Contender, Operation
 from benches.operations.setting import SLEEP, TRUE
+from benches.spawner import PeerFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +50,10 @@ class Agents:
         """Ours first."""
         found = [self.start_ours(self.setting.place.stack)]
         if "go-agent" in self.setting.place.peers:
-            found.append(self.start_go(self.setting.place.stack))
+            try:
+                found.append(self.start_go(self.setting.place.stack))
+            except PeerFailedError as error:
+                print(f"benches: left out: {error}", file=sys.stderr)
         if "rust-agent" in self.setting.place.peers:
             print("benches: the Rust agent speaks ttRPC, which has no client here: left out", file=sys.stderr)
         for agent in found:

@@ -11,6 +11,7 @@ from benches.agents import CHECK, Agent, private_kb, status_kb
 from benches.model import Gauge, Survey
 from benches.operations.agent import RESIDENT, TRUE_PROCESS, Agents
 from benches.operations.setting import SLEEP
+from benches.spawner import PeerFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +48,10 @@ def _footprint(agents: Agents, say: Callable[[str], None]) -> list[Scale | Gauge
     with ExitStack() as stack:
         started = [agents.start_ours(stack)]
         if "go-agent" in agents.setting.place.peers:
-            started.append(agents.start_go(stack))
+            try:
+                started.append(agents.start_go(stack))
+            except PeerFailedError as error:
+                say(str(error))
         return [gauge for agent in started for gauge in _gauges(agents, agent, stack)]
 
 
