@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from benches.bundle import Bundle
 
 ENDED_SECONDS: Final = 10.0
+SHM_SIZE: Final = 64 << 20
 
 
 class Runtime(Protocol):
@@ -143,25 +144,28 @@ class Bubblewrap:
         self.name = "bwrap"
         file = directory / "bwrap.bpf"
         file.write_bytes(compiled(profile))
-        self._filter = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, self._filter)
-        spawner = Spawner(floor, directory / "bwrap.stderr", stack, files=[self._filter])
-        self._program = Program([str(path)], spawner)
+        self.filter_fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, self.filter_fd)
+        self._path = str(path)
+        spawner = Spawner(floor, directory / "bwrap.stderr", stack, files=[self.filter_fd])
+        self._program = Program([], spawner)
 
     def run(self, bundle: Bundle) -> float:
         """The bundle's program to its end."""
-        assert bundle.spec.process is not None
-        os.lseek(self._filter, 0, os.SEEK_SET)  # one offset for all who got it
-        return self._program(*self._flags(bundle), "--", *bundle.spec.process.args)
+        return self._program(*self.words(bundle))
 
-    def _flags(self, bundle: Bundle) -> list[str]:
-        flags = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--as-pid-1"]
-        flags += ["--hostname", bundle.spec.hostname, "--bind", bundle.rootfs, "/"]
-        flags += ["--proc", "/proc", "--dev", "/dev", "--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys"]
-        flags += ["--cap-drop", "ALL"]
+    def words(self, bundle: Bundle) -> list[str]:
+        """The command line; it reads ``filter_fd`` from where that stands, so it is put to the start."""
+        assert bundle.spec.process is not None
+        os.lseek(self.filter_fd, 0, os.SEEK_SET)
+        words = [self._path, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--as-pid-1"]
+        words += ["--hostname", bundle.spec.hostname, "--bind", bundle.rootfs, "/"]
+        words += ["--proc", "/proc", "--dev", "/dev", "--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys"]
+        words += ["--perms", "1777", "--size", str(SHM_SIZE), "--tmpfs", "/dev/shm", "--new-session"]
+        words += ["--cap-drop", "ALL"]
         for name in CAPABILITIES:
-            flags += ["--cap-add", name]
-        return [*flags, "--seccomp", str(self._filter)]
+            words += ["--cap-add", name]
+        return [*words, "--seccomp", str(self.filter_fd), "--", *bundle.spec.process.args]
 
     def usage(self) -> Usage:
         return self._program.usage()
