@@ -77,6 +77,7 @@ class Operation:
         repetitions: 0 is the run's default; dear operations ask for fewer. Short runs never do more.
         amount: what one repetition does, in the unit's numerator: MB for "MB/s".
         within: held around all of the operation, untimed: the thousand containers that ``list`` shows.
+        within_seconds: how long it takes to come and go, about; for the estimate of the time left.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Operation:
     repetitions: int = 0
     amount: float = 1.0
     within: Callable[[], AbstractContextManager[object]] | None = None
+    within_seconds: float = 0.0
 
 
 class Mode(StrEnum):

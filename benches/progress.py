@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 EVERY_TERMINAL = 0.2  # seconds between two lines
 EVERY_LOG = 10.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Step:
     """A part of the run: what it is called, its repetitions, and what one is thought to take."""
 
@@ -49,6 +50,15 @@ class Progress:
         step = Step(name, repetitions, seconds_each)
         self._steps.append(step)
         return step
+
+    @contextmanager
+    def during(self, step: Step) -> Iterator[None]:
+        """The step is under way."""
+        self.begin(step)
+        try:
+            yield
+        finally:
+            self.end()
 
     def begin(self, step: Step) -> None:
         self._current = step

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -78,9 +78,8 @@ class Runner:
             for operation in operations:
                 self._operation(operation, steps[operation.name])
             for survey, step in zip(surveys, reads, strict=True):
-                self._progress.begin(step)
-                self._survey(survey)
-                self._progress.end()
+                with self._progress.during(step):
+                    self._survey(survey)
         finally:
             gc.unfreeze()
             self._progress.finish()
@@ -95,8 +94,11 @@ class Runner:
             short=short,
         )
 
-    def _announce(self, operation: Operation) -> list[tuple[Mode, Step]]:
+    def _announce(self, operation: Operation) -> tuple[Step | None, list[tuple[Mode, Step]]]:
         contenders = len(operation.contenders)
+        setup = None
+        if operation.within is not None:
+            setup = self._progress.announce(f"{operation.name}, setting up", 1, operation.within_seconds)
         steps = []
         for mode in self._schedule.modes(operation):
             turns = self._schedule.repetitions(operation, mode) + self._warmup(mode)
@@ -105,25 +107,29 @@ class Runner:
                 each *= 2  # one launcher's share, and that of two
             step = self._progress.announce(f"{operation.name}, {mode}", turns * contenders, each)
             steps.append((mode, step))
-        return steps
+        return setup, steps
 
     def _warmup(self, mode: Mode) -> int:
         return self._schedule.warmup if mode is Mode.BUSY else 1
 
-    def _operation(self, operation: Operation, steps: Sequence[tuple[Mode, Step]]) -> None:
+    def _operation(
+        self, operation: Operation, announced: tuple[Step | None, list[tuple[Mode, Step]]]
+    ) -> None:
+        setup, steps = announced
         self._headings.append(Heading(operation.name, operation.title, operation.unit, operation.amount))
         failed: set[str] = set()
         try:
-            with operation.within() if operation.within is not None else nullcontext():
+            with ExitStack() as stack:
+                if operation.within is not None and setup is not None:
+                    with self._progress.during(setup):
+                        stack.enter_context(operation.within())
                 for mode, step in steps:
                     records = [Record(c) for c in operation.contenders if c.name not in failed]
-                    self._progress.begin(step)
-                    self._mode(operation, mode, records)
-                    self._progress.end()
+                    with self._progress.during(step):
+                        self._mode(operation, mode, records)
                     failed |= {record.contender.name for record in records if record.error is not None}
                     self._series += [_series(operation, mode, record) for record in records]
         except Exception as error:  # noqa: BLE001  # setting up or tidying up: the other operations go on
-            self._progress.end()
             self._progress.note(f"{operation.name}: {_said(error)}")
             first = operation.contenders[0]
             self._series.append(

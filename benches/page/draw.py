@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from statistics import fmean
 
+from benches.page.style import COLOURS
+
 TICKS = 6  # about as many on an axis
 
 
@@ -18,8 +20,9 @@ class Markup(str):
 
 
 def colour(contender: str) -> str:
-    """The style class of a contender, the same in all pictures: "agent v1" is "c-agent-v1"."""
-    return "c-" + re.sub(r"[^a-z0-9]+", "-", contender.lower()).strip("-")
+    """The style class of a contender, the same in all pictures: "library 1 GiB" is "c-library"."""
+    name = "c-" + re.sub(r"[^a-z0-9]+", "-", contender.lower()).strip("-")
+    return next((known for known in COLOURS if f"{name}-".startswith(f"{known}-")), name)
 
 
 def join(*parts: str) -> Markup:
