@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR := never
 export PYO3_PYTHON := $(CURDIR)/$(PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types rust-test wheel clean
+.PHONY: help run test bench lint types rust-test wheel clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,13 @@ test: ## the same set-up, then all tests (ARGS=... goes to pytest)
 	@. scripts/toolchain.sh; base=$$(mktemp -d) && status=0 && \
 	{ $(PYTHON) -m pytest --basetemp="$$base/tests" $(ARGS) || status=$$?; } && \
 	rm -rf --one-file-system "$$base" && exit $$status
+
+bench: ## the same set-up, then measure us beside the peers (ARGS=... goes to benches compare; docs/performance.md)
+	@scripts/setup.sh --root
+	@scripts/bench_peers.sh
+	@. scripts/toolchain.sh; $(PYTHON) -m benches compare --json benches/results/latest.json \
+	--html benches/results/latest.html --history benches/results/history $(ARGS)
+	@echo "bench: the picture is in benches/results/latest.html" >&2
 
 lint: ## ruff, rustfmt and clippy
 	@scripts/setup.sh test,lint
