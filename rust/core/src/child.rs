@@ -1,35 +1,39 @@
 //! The lines between clone3 and execveat, and the way there and back.
 //!
-//! The child shares the parent's memory (`CLONE_VM`) while the calling thread is stopped (`CLONE_VFORK`).
+//! The child shares the parent's memory (`CLONE_VM`) and runs beside it: the parent does not wait for
+//! `execveat`, it has other things to do. What the child reads lives in a [`Start`], which stays until the
+//! kernel has said that the child has left this memory (`CLONE_CHILD_CLEARTID`: at `execve` or at its end).
 //! Rules for everything below [`child_main`]:
-//! - only raw system calls: a libc wrapper would write the parent's `errno`;
+//! - only raw system calls: a libc wrapper would write the `errno` of the thread that cloned;
 //! - no allocation, formatting, panic, lock, or destructor: the heap and its locks are the parent's, whose
-//!   other threads go on running;
+//!   threads go on running;
 //! - all memory was made by the parent before; it is read, and only [`Context::failure`] is written;
 //! - it leaves by `execveat` or `exit_group` and never returns.
 //!
 //! The child has its own descriptor table and signal handlers: changing them is nothing to the parent. All
-//! signals are blocked around the clone, so no handler of the parent runs on the shared memory.
-//! Sources: clone(2), vfork(2), execveat(2), close_range(2), signal(7); the Linux system call ABI.
+//! signals are blocked around the clone, so no handler of the parent runs in the child.
+//! Sources: clone(2), set_tid_address(2), futex(2), execveat(2), close_range(2), signal(7); the Linux system
+//! call ABI.
 
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
-use std::ffi::{c_char, CStr};
+use std::ffi::{c_char, CStr, CString};
 use std::io;
-use std::mem::{size_of, size_of_val};
+use std::mem::size_of;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
 
-use rustix::mm::{mmap_anonymous, mprotect, munmap, MapFlags, MprotectFlags, ProtFlags};
+use crate::process::Process;
 
-/// What the child does with its stack is a few system calls: this is ample.
-const STACK_SIZE: usize = 32 * 1024;
-/// Below the stack, to make an overflow a fault.
-const GUARD_SIZE: usize = 64 * 1024;
+mod arch;
+mod files;
+mod stack;
+
+use stack::{Stack, STACK_SIZE};
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-const CLOSE_RANGE_CLOEXEC: usize = 1 << 2;
 /// Highest signal number plus one.
 const SIGNAL_COUNT: usize = 65;
 /// Bytes of the kernel's signal set.
@@ -54,14 +58,21 @@ struct CloneArgs {
 
 /// What the child was doing when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Stage {
-    JoinCgroup,
+    JoinCgroup = 1,
     Stdio,
     CloseOnExec,
     Exec,
 }
 
 impl Stage {
+    fn from_number(number: u32) -> Option<Self> {
+        [Self::JoinCgroup, Self::Stdio, Self::CloseOnExec, Self::Exec]
+            .into_iter()
+            .find(|stage| *stage as u32 == number)
+    }
+
     pub(crate) fn call(self) -> &'static str {
         match self {
             Self::JoinCgroup => "join cgroup",
@@ -73,20 +84,99 @@ impl Stage {
 }
 
 /// Everything that the child needs, made before the clone.
-pub(crate) struct Context<'a> {
+#[derive(Debug)]
+pub(crate) struct Context {
     /// What becomes 0, 1 and 2; each is its own target or above 2.
     pub(crate) stdio: [RawFd; 3],
     /// kata-init gets these, under the same numbers.
-    pub(crate) inherited: &'a [RawFd],
+    pub(crate) inherited: Vec<RawFd>,
     /// Descriptors from 3 on that stay open for the workload.
     pub(crate) preserve_fds: RawFd,
     pub(crate) image_fd: RawFd,
     /// For a kernel without `CLONE_INTO_CGROUP`: the directory whose `cgroup.procs` is written; -1: none.
     pub(crate) late_cgroup_fd: RawFd,
-    pub(crate) argv: &'a [*const c_char],
+    /// kata-init's one argument.
+    pub(crate) argument: CString,
     pub(crate) use_close_range: bool,
-    /// Set by the child before it gives up.
-    pub(crate) failure: Cell<Option<(Stage, i32)>>,
+    /// Stage and errno, set by the child before it gives up; 0: none.
+    failure: AtomicU64,
+    /// Not 0 as long as the child uses this memory; the kernel clears it.
+    inside: AtomicU32,
+}
+
+impl Context {
+    /// Descriptors have their final numbers; see the fields.
+    pub(crate) fn new(
+        stdio: [RawFd; 3],
+        inherited: Vec<RawFd>,
+        preserve_fds: RawFd,
+        argument: CString,
+    ) -> Self {
+        Self {
+            stdio,
+            inherited,
+            preserve_fds,
+            image_fd: -1,
+            late_cgroup_fd: -1,
+            argument,
+            use_close_range: true,
+            failure: AtomicU64::new(0),
+            inside: AtomicU32::new(0),
+        }
+    }
+}
+
+/// A child that may still be on its way to `execveat`. Dropping it waits until it is not.
+#[derive(Debug)]
+pub(crate) struct Start {
+    context: Arc<Context>,
+    stack: Option<Stack>,
+    /// The process that cloned. A fork of it has a copy of the memory, in which nothing is ever cleared.
+    owner: u32,
+    /// The child, as soon as it is known. A death with a core dump may leave the word as it is.
+    pub(crate) process: Option<Arc<Process>>,
+}
+
+/// Between two looks whether the child has died.
+const LOOK_AGAIN: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+impl Start {
+    /// Waits until the child has executed the image or ended; gives what failed.
+    pub(crate) fn wait(&self) -> Option<(Stage, i32)> {
+        loop {
+            let seen = self.context.inside.load(Ordering::Acquire);
+            if seen == 0 {
+                break;
+            }
+            if std::process::id() != self.owner {
+                return None;
+            }
+            let word = ptr::from_ref(&self.context.inside) as usize;
+            let time = ptr::from_ref(&LOOK_AGAIN) as usize;
+            let arguments = [word, libc::FUTEX_WAIT as usize, seen as usize, time, 0];
+            // SAFETY: the kernel reads the word, which lives through the call, and a constant. A signal or a change
+            // in between ends the call, and the word is looked at again.
+            let result = unsafe { arch::syscall(libc::SYS_futex, arguments) };
+            if result == -(libc::ETIMEDOUT as isize) && self.is_dead() {
+                break;
+            }
+        }
+        let failure = self.context.failure.load(Ordering::Acquire);
+        Some((Stage::from_number((failure >> 32) as u32)?, failure as u32 as i32))
+    }
+
+    fn is_dead(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| matches!(process.poll(), Ok(Some(_))))
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        let _ = self.wait();
+        if let Some(stack) = self.stack.take() {
+            stack.keep();
+        }
+    }
 }
 
 /// Which system call makes the child.
@@ -100,18 +190,25 @@ pub(crate) enum CloneCall {
     Clone,
 }
 
-/// Runs [`child_main`] in a new process; returns when that has executed the image or ended.
+/// Starts [`child_main`] in a new process.
 ///
 /// # Errors
 /// The clone's errno.
 pub(crate) fn clone_and_exec(
     call: CloneCall,
     flags: u64,
-    context: &Context<'_>,
-) -> io::Result<(i32, OwnedFd)> {
-    let stack = Stack::new()?;
+    context: Context,
+) -> Result<(i32, OwnedFd, Start), (io::Error, Context)> {
+    let stack = match Stack::new() {
+        Ok(stack) => stack,
+        Err(err) => return Err((err, context)),
+    };
+    context.inside.store(1, Ordering::Relaxed);
+    let context = Arc::new(context);
+    let data: *const u8 = Arc::as_ptr(&context).cast();
+    let inside = ptr::from_ref(&context.inside) as usize;
     let mut pidfd: RawFd = -1;
-    let flags = flags | (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64;
+    let flags = flags | (libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | libc::CLONE_PIDFD) as u64;
     let mask = block_all_signals();
     let result = match call {
         CloneCall::Clone3 { cgroup_fd } => {
@@ -119,6 +216,7 @@ pub(crate) fn clone_and_exec(
             let arguments = CloneArgs {
                 flags: flags | into_cgroup,
                 pidfd: ptr::from_mut(&mut pidfd) as u64,
+                child_tid: inside as u64,
                 exit_signal: libc::SIGCHLD as u64,
                 stack: stack.bottom() as u64,
                 stack_size: STACK_SIZE as u64,
@@ -127,54 +225,31 @@ pub(crate) fn clone_and_exec(
             };
             // Without a group the first form does, which Linux 5.3 knows.
             let size = if cgroup_fd >= 0 { size_of::<CloneArgs>() } else { 64 };
-            // SAFETY: `arguments` describes a private stack that outlives the child's use of it, because
-            // CLONE_VFORK holds us here until the child has left this memory; `context` lives as long.
-            unsafe { arch::clone3(&arguments, size, ptr::from_ref(context).cast()) }
+            // SAFETY: `arguments` describes a stack of the child's own. It and `context` stay in the `Start` below
+            // until the kernel has cleared `inside`, after which the child uses none of them.
+            unsafe { arch::clone3(&arguments, size, data) }
         }
         CloneCall::Clone => {
             let top = stack.bottom() as usize + STACK_SIZE;
             let flags = flags as usize | libc::SIGCHLD as usize;
             // SAFETY: as above; `pidfd` takes the number that CLONE_PIDFD stores.
-            unsafe { arch::clone(flags, top, &mut pidfd, ptr::from_ref(context).cast()) }
+            unsafe { arch::clone(flags, top, &mut pidfd, inside, data) }
         }
     };
     restore_signals(mask);
     if result < 0 {
-        return Err(io::Error::from_raw_os_error(-result as i32));
+        stack.keep();
+        let err = io::Error::from_raw_os_error(-result as i32);
+        context.inside.store(0, Ordering::Relaxed);
+        // No child: nobody else has it.
+        return Err(match Arc::try_unwrap(context) {
+            Ok(context) => (err, context),
+            Err(shared) => (err, Context::new(shared.stdio, Vec::new(), 0, CString::default())),
+        });
     }
+    let start = Start { context, stack: Some(stack), owner: std::process::id(), process: None };
     // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor there, which nothing else owns.
-    Ok((result as i32, unsafe { OwnedFd::from_raw_fd(pidfd) }))
-}
-
-/// A private mapping with a guard below.
-struct Stack {
-    base: *mut std::ffi::c_void,
-}
-
-impl Stack {
-    fn new() -> io::Result<Self> {
-        let size = GUARD_SIZE + STACK_SIZE;
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new anonymous mapping wherever the kernel likes; it replaces nothing.
-        let base = unsafe { mmap_anonymous(ptr::null_mut(), size, access, flags) }?;
-        let stack = Self { base };
-        // SAFETY: the lower part of our own mapping, which nothing points into.
-        unsafe { mprotect(base, GUARD_SIZE, MprotectFlags::empty()) }?;
-        Ok(stack)
-    }
-
-    fn bottom(&self) -> *mut std::ffi::c_void {
-        self.base.wrapping_byte_add(GUARD_SIZE)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: our own whole mapping; the child has left it, as clone_and_exec has returned. A failure
-        // would leak 96 kB of address space and can only come from wrong arguments.
-        let _ = unsafe { munmap(self.base, GUARD_SIZE + STACK_SIZE) };
-    }
+    Ok((result as i32, unsafe { OwnedFd::from_raw_fd(pidfd) }, start))
 }
 
 /// Blocks every signal, also those that libc keeps for itself; gives the mask before.
@@ -202,12 +277,12 @@ fn restore_signals(mask: u64) {
 /// Where the child begins, on its own stack.
 ///
 /// # Safety
-/// `data` is a [`Context`] of the stopped parent thread.
+/// `data` is a [`Context`] that lives until the kernel clears its `inside`.
 unsafe extern "C" fn child_main(data: *const u8) -> ! {
-    // SAFETY: the caller's promise; the parent's thread stands still until we are gone.
-    let context = unsafe { &*data.cast::<Context<'_>>() };
+    // SAFETY: the caller's promise.
+    let context = unsafe { &*data.cast::<Context>() };
     let (stage, errno) = run(context);
-    context.failure.set(Some((stage, errno)));
+    context.failure.store(u64::from(stage as u32) << 32 | u64::from(errno as u32), Ordering::Release);
     loop {
         // SAFETY: ends this process; no memory is passed.
         unsafe { arch::syscall(libc::SYS_exit_group, [127, 0, 0, 0, 0]) };
@@ -215,17 +290,17 @@ unsafe extern "C" fn child_main(data: *const u8) -> ! {
 }
 
 /// Everything up to `execveat`; returns only what failed.
-fn run(context: &Context<'_>) -> (Stage, i32) {
+fn run(context: &Context) -> (Stage, i32) {
     if let Err(errno) = join_cgroup(context.late_cgroup_fd) {
         return (Stage::JoinCgroup, errno);
     }
-    if let Err(errno) = place_stdio(&context.stdio) {
+    if let Err(errno) = files::place_stdio(&context.stdio) {
         return (Stage::Stdio, errno);
     }
-    if let Err(errno) = close_others_on_exec(context.use_close_range) {
+    if let Err(errno) = files::close_others_on_exec(context.use_close_range) {
         return (Stage::CloseOnExec, errno);
     }
-    keep_open(context);
+    files::keep_open(context);
     reset_signals();
     (Stage::Exec, execute(context))
 }
@@ -243,100 +318,6 @@ fn join_cgroup(directory: RawFd) -> Result<(), i32> {
     unsafe { call(libc::SYS_write, [fd, zero.as_ptr() as usize, 1, 0, 0]) }.map(drop)
 }
 
-fn place_stdio(sources: &[RawFd; 3]) -> Result<(), i32> {
-    for (target, &source) in sources.iter().enumerate() {
-        if source as usize == target {
-            set_descriptor_flags(target, 0)?;
-        } else {
-            // SAFETY: integers only.
-            unsafe { call(libc::SYS_dup3, [source as usize, target, 0, 0, 0]) }?;
-        }
-    }
-    Ok(())
-}
-
-/// Nothing of the parent's gets into the container, whatever it was opened with.
-fn close_others_on_exec(use_close_range: bool) -> Result<(), i32> {
-    if use_close_range {
-        let arguments = [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0];
-        // SAFETY: integers only.
-        match unsafe { call(libc::SYS_close_range, arguments) } {
-            // ENOSYS before Linux 5.9, EINVAL before 5.11, EPERM under an old outer filter.
-            Err(libc::ENOSYS | libc::EINVAL | libc::EPERM) => {}
-            done => return done.map(drop),
-        }
-    }
-    mark_listed()
-}
-
-/// Marks what `/proc/self/fd` lists; without /proc, every number up to a limit.
-fn mark_listed() -> Result<(), i32> {
-    let path = c"/proc/self/fd";
-    let flags = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) as usize;
-    let arguments = [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0, 0];
-    // SAFETY: a constant C string.
-    let Ok(directory) = (unsafe { call(libc::SYS_openat, arguments) }) else {
-        for number in 3..65536 {
-            let _ = set_descriptor_flags(number, libc::FD_CLOEXEC as usize);
-        }
-        return Ok(());
-    };
-    let mut entries = [0_u64; 256];
-    loop {
-        let (buffer, size) = (entries.as_mut_ptr() as usize, size_of_val(&entries));
-        // SAFETY: the kernel writes at most `size` bytes to `entries`.
-        let length = unsafe { call(libc::SYS_getdents64, [directory, buffer, size, 0, 0]) }?;
-        if length == 0 {
-            return Ok(());
-        }
-        mark_entries(entries.as_ptr().cast(), length);
-    }
-}
-
-/// Walks one buffer of `struct linux_dirent64`: u64 inode, i64 offset, u16 length, u8 type, name.
-fn mark_entries(buffer: *const u8, length: usize) {
-    let mut at = 0;
-    while at + 19 < length {
-        let entry = buffer.wrapping_add(at);
-        // SAFETY: `at + 19 < length`: the fixed part lies in the buffer that the kernel filled.
-        let size = unsafe { entry.wrapping_add(16).cast::<u16>().read_unaligned() };
-        let mut number = 0_usize;
-        let mut place = 19;
-        let mut is_number = false;
-        while at + place < length {
-            // SAFETY: in the buffer, as just checked; the name ends with a NUL.
-            let byte = unsafe { *entry.wrapping_add(place) };
-            if !byte.is_ascii_digit() {
-                break;
-            }
-            is_number = true;
-            number = number.wrapping_mul(10).wrapping_add(usize::from(byte - b'0'));
-            place += 1;
-        }
-        if is_number && number > 2 {
-            let _ = set_descriptor_flags(number, libc::FD_CLOEXEC as usize);
-        }
-        if size == 0 {
-            return;
-        }
-        at += usize::from(size);
-    }
-}
-
-/// What kata-init and the workload are given. Numbers that are not open are nobody's loss.
-fn keep_open(context: &Context<'_>) {
-    let mut number = 3;
-    while number < context.preserve_fds.saturating_add(3) {
-        if number != context.image_fd {
-            let _ = set_descriptor_flags(number as usize, 0);
-        }
-        number += 1;
-    }
-    for &fd in context.inherited {
-        let _ = set_descriptor_flags(fd as usize, 0);
-    }
-}
-
 /// Default handlers (also for what the parent ignores) and an empty mask.
 fn reset_signals() {
     // struct sigaction of the kernel, all zero: SIG_DFL, no flags, empty mask.
@@ -351,27 +332,23 @@ fn reset_signals() {
     restore_signals(0);
 }
 
-fn execute(context: &Context<'_>) -> i32 {
+fn execute(context: &Context) -> i32 {
     let empty: &CStr = c"";
+    let argv: [*const c_char; 3] = [c"kata-init".as_ptr(), context.argument.as_ptr(), ptr::null()];
     let environment: [*const c_char; 1] = [ptr::null()];
     let arguments = [
         context.image_fd as usize,
         empty.as_ptr() as usize,
-        context.argv.as_ptr() as usize,
+        argv.as_ptr() as usize,
         environment.as_ptr() as usize,
         libc::AT_EMPTY_PATH as usize,
     ];
-    // SAFETY: a constant C string and two null-terminated arrays of C strings, made by the parent (or here)
-    // and alive until the image is replaced.
+    // SAFETY: constant C strings, and two null-terminated arrays of C strings, made here or by the parent and
+    // alive until the image is replaced.
     match unsafe { call(libc::SYS_execveat, arguments) } {
         Ok(_) => 0,
         Err(errno) => errno,
     }
-}
-
-fn set_descriptor_flags(fd: usize, flags: usize) -> Result<usize, i32> {
-    // SAFETY: integers only.
-    unsafe { call(libc::SYS_fcntl, [fd, libc::F_SETFD as usize, flags, 0, 0]) }
 }
 
 /// A system call whose errno comes back as a value.
@@ -387,179 +364,3 @@ unsafe fn call(number: libc::c_long, arguments: [usize; 5]) -> Result<usize, i32
         Ok(result as usize)
     }
 }
-
-#[cfg(target_arch = "x86_64")]
-mod arch {
-    use super::{child_main, CloneArgs};
-    use std::arch::asm;
-    use std::os::fd::RawFd;
-
-    /// # Safety
-    /// What the system call asks of its arguments.
-    pub(super) unsafe fn syscall(number: libc::c_long, arguments: [usize; 5]) -> isize {
-        let [a, b, c, d, e] = arguments;
-        let result: isize;
-        // SAFETY: the x86-64 system call ABI: number and result in rax, rcx and r11 are clobbered.
-        unsafe {
-            asm!(
-                "syscall",
-                inlateout("rax") number as isize => result,
-                in("rdi") a,
-                in("rsi") b,
-                in("rdx") c,
-                in("r10") d,
-                in("r8") e,
-                lateout("rcx") _,
-                lateout("r11") _,
-                options(nostack),
-            );
-        }
-        result
-    }
-
-    /// # Safety
-    /// `arguments` names a stack of the child's own and CLONE_VM|CLONE_VFORK; `data` is for [`child_main`].
-    pub(super) unsafe fn clone3(arguments: &CloneArgs, size: usize, data: *const u8) -> isize {
-        let result: isize;
-        // SAFETY: in the parent only rax, rcx and r11 change. The child starts on an empty aligned stack with
-        // our registers, and never comes back.
-        unsafe {
-            asm!(
-                "syscall",
-                "test rax, rax",
-                "jnz 2f",
-                "xor ebp, ebp",
-                "mov rdi, r13",
-                "call r12",
-                "ud2",
-                "2:",
-                inlateout("rax") libc::SYS_clone3 as isize => result,
-                in("rdi") std::ptr::from_ref(arguments),
-                in("rsi") size,
-                in("r12") child_main as *const (),
-                in("r13") data,
-                lateout("rcx") _,
-                lateout("r11") _,
-            );
-        }
-        result
-    }
-
-    /// # Safety
-    /// As for [`clone3`]; `stack_top` is 16-aligned.
-    pub(super) unsafe fn clone(flags: usize, stack_top: usize, pidfd: &mut RawFd, data: *const u8) -> isize {
-        let result: isize;
-        // SAFETY: as above. With CLONE_PIDFD the kernel stores one int at rdx.
-        unsafe {
-            asm!(
-                "syscall",
-                "test rax, rax",
-                "jnz 2f",
-                "xor ebp, ebp",
-                "mov rdi, r13",
-                "call r12",
-                "ud2",
-                "2:",
-                inlateout("rax") libc::SYS_clone as isize => result,
-                in("rdi") flags,
-                in("rsi") stack_top,
-                in("rdx") std::ptr::from_mut(pidfd),
-                in("r10") 0,
-                in("r8") 0,
-                in("r12") child_main as *const (),
-                in("r13") data,
-                lateout("rcx") _,
-                lateout("r11") _,
-            );
-        }
-        result
-    }
-}
-
-#[cfg(target_arch = "aarch64")]
-mod arch {
-    use super::{child_main, CloneArgs};
-    use std::arch::asm;
-    use std::os::fd::RawFd;
-
-    /// # Safety
-    /// What the system call asks of its arguments.
-    pub(super) unsafe fn syscall(number: libc::c_long, arguments: [usize; 5]) -> isize {
-        let [a, b, c, d, e] = arguments;
-        let result: isize;
-        // SAFETY: the arm64 system call ABI: number in x8, result in x0, all else is kept.
-        unsafe {
-            asm!(
-                "svc #0",
-                in("x8") number,
-                inlateout("x0") a as isize => result,
-                in("x1") b,
-                in("x2") c,
-                in("x3") d,
-                in("x4") e,
-                options(nostack),
-            );
-        }
-        result
-    }
-
-    /// # Safety
-    /// `arguments` names a stack of the child's own and CLONE_VM|CLONE_VFORK; `data` is for [`child_main`].
-    pub(super) unsafe fn clone3(arguments: &CloneArgs, size: usize, data: *const u8) -> isize {
-        let result: isize;
-        // SAFETY: in the parent only x0 changes. The child starts on an empty aligned stack with our
-        // registers, and never comes back.
-        unsafe {
-            asm!(
-                "svc #0",
-                "cbnz x0, 2f",
-                "mov x29, xzr",
-                "mov x30, xzr",
-                "mov x0, x21",
-                "blr x20",
-                "brk #1",
-                "2:",
-                in("x8") libc::SYS_clone3,
-                inlateout("x0") std::ptr::from_ref(arguments) as isize => result,
-                in("x1") size,
-                in("x20") child_main as *const (),
-                in("x21") data,
-                // Only the child writes it; the parent's stays.
-                lateout("x30") _,
-            );
-        }
-        result
-    }
-
-    /// # Safety
-    /// As for [`clone3`]; `stack_top` is 16-aligned.
-    pub(super) unsafe fn clone(flags: usize, stack_top: usize, pidfd: &mut RawFd, data: *const u8) -> isize {
-        let result: isize;
-        // SAFETY: as above. With CLONE_PIDFD the kernel stores one int at x2.
-        unsafe {
-            asm!(
-                "svc #0",
-                "cbnz x0, 2f",
-                "mov x29, xzr",
-                "mov x30, xzr",
-                "mov x0, x21",
-                "blr x20",
-                "brk #1",
-                "2:",
-                in("x8") libc::SYS_clone,
-                inlateout("x0") flags as isize => result,
-                in("x1") stack_top,
-                in("x2") std::ptr::from_mut(pidfd),
-                in("x3") 0,
-                in("x4") 0,
-                in("x20") child_main as *const (),
-                in("x21") data,
-                lateout("x30") _,
-            );
-        }
-        result
-    }
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-compile_error!("kata_hybrid runs on x86_64 and aarch64");

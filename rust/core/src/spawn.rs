@@ -2,13 +2,12 @@
 //!
 //! Never decides what the process will be: that is in the plan's bytes, which are passed on unread.
 
-use std::ffi::{c_char, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::ptr;
 use std::sync::{Arc, PoisonError};
 
-use crate::child::{clone_and_exec, CloneCall, Context};
+use crate::child::{clone_and_exec, CloneCall, Context, Stage, Start};
 use crate::error::{Error, Named, SysError};
 use crate::launch::Launch;
 use crate::process::{Process, SPAWNING};
@@ -58,17 +57,15 @@ pub fn spawn(request: &Request<'_>) -> Result<Launch, Error> {
     // Our end must not lie where the workload's descriptors are.
     let ours = above(ours, 3 + request.preserve_fds)?;
     let files = Files::prepare(request, theirs)?;
-    let argument = CString::new(files.plan_fd.as_raw_fd().to_string()).unwrap_or_default();
-    let argv = [c"kata-init".as_ptr(), argument.as_ptr(), ptr::null()];
-    let process = start(request, &files, &argv)?;
-    Ok(Launch::new(ours, process))
+    let (process, on_its_way) = start(request, &files)?;
+    Ok(Launch::new(ours, process, on_its_way))
 }
 
 /// The clone, with a second try where the memfd may not be executed.
-fn start(request: &Request<'_>, files: &Files, argv: &[*const c_char]) -> Result<Arc<Process>, Error> {
-    match start_once(request, files, argv) {
+fn start(request: &Request<'_>, files: &Files) -> Result<(Arc<Process>, Option<Start>), Error> {
+    match start_once(request, files) {
         Err(Failure::Exec(libc::EACCES | libc::EPERM)) if image::uses_memfd() && image::give_up_memfd() => {
-            start_once(request, files, argv).map_err(Failure::into_error)
+            start_once(request, files).map_err(Failure::into_error)
         }
         done => done.map_err(Failure::into_error),
     }
@@ -83,54 +80,61 @@ enum Failure {
 impl Failure {
     fn into_error(self) -> Error {
         Error::Sys(match self {
-            Self::Exec(errno) => SysError::new("execveat of kata-init", errno),
+            Self::Exec(errno) => SysError::new(Stage::Exec.call(), errno),
             Self::Other(err) => err,
         })
     }
 }
 
-fn start_once(request: &Request<'_>, files: &Files, argv: &[*const c_char]) -> Result<Arc<Process>, Failure> {
+fn start_once(request: &Request<'_>, files: &Files) -> Result<(Arc<Process>, Option<Start>), Failure> {
+    let proven = image::is_proven();
     let image_fd = image::executable().named("make the image of kata-init").map_err(Failure::Other)?;
-    let mut context = Context {
-        stdio: files.stdio,
-        inherited: &files.inherited,
-        preserve_fds: request.preserve_fds,
-        image_fd: image_fd.as_raw_fd(),
-        late_cgroup_fd: -1,
-        argv,
-        use_close_range: !fallback::is_forced(fallback::CLOSE_RANGE),
-        failure: std::cell::Cell::new(None),
-    };
+    let argument = CString::new(files.plan_fd.as_raw_fd().to_string()).unwrap_or_default();
+    let mut context = Context::new(files.stdio, files.inherited.clone(), request.preserve_fds, argument);
+    context.image_fd = image_fd.as_raw_fd();
+    context.use_close_range = !fallback::is_forced(fallback::CLOSE_RANGE);
     // Until the process is entered in the table of owned ones, nobody may take it for an orphan.
     let guard = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
-    let (pid, pidfd) = make_process(request, &mut context).named("clone").map_err(Failure::Other)?;
+    let (pid, pidfd, mut start) = make_process(request, context).named("clone").map_err(Failure::Other)?;
     let process = Process::born(pid, pidfd);
     drop(guard);
-    match context.failure.get() {
-        None => Ok(process),
+    start.process = Some(Arc::clone(&process));
+    if proven {
+        return Ok((process, Some(start)));
+    }
+    // The first time here shows whether the image can be executed; from then on nobody waits for it.
+    match start.wait() {
+        None => {
+            image::set_proven();
+            Ok((process, None))
+        }
         Some((stage, errno)) => {
             // It is on its way out; what it wanted to do is the news, not its status.
             let _ = process.reap();
             Err(match stage {
-                crate::child::Stage::Exec => Failure::Exec(errno),
+                Stage::Exec => Failure::Exec(errno),
                 other => Failure::Other(SysError::new(other.call(), errno)),
             })
         }
     }
 }
 
-fn make_process(request: &Request<'_>, context: &mut Context<'_>) -> io::Result<(i32, OwnedFd)> {
+fn make_process(request: &Request<'_>, mut context: Context) -> io::Result<(i32, OwnedFd, Start)> {
     if !fallback::is_forced(fallback::CLONE3) {
         let call = CloneCall::Clone3 { cgroup_fd: request.cgroup_fd };
         match clone_and_exec(call, request.clone_flags, context) {
             // EPERM: an outer filter, or a true refusal, which clone then repeats. E2BIG: Linux before
             // 5.7 does not know the field for the group.
-            Err(err) if matches!(err.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::E2BIG)) => {}
-            done => return done,
+            Err((err, unused))
+                if matches!(err.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::E2BIG)) =>
+            {
+                context = unused;
+            }
+            done => return done.map_err(|(err, _)| err),
         }
     }
     context.late_cgroup_fd = request.cgroup_fd;
-    clone_and_exec(CloneCall::Clone, request.clone_flags, context)
+    clone_and_exec(CloneCall::Clone, request.clone_flags, context).map_err(|(err, _)| err)
 }
 
 /// Descriptors of one launch, none in the way of another.
