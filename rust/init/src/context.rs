@@ -2,7 +2,8 @@
 
 use core::ffi::CStr;
 
-use crate::raw::{self, Errno, Fd, AT_FDCWD, ECANCELED, EINVAL, ETIMEDOUT, O_DIRECTORY, O_PATH};
+use crate::path::Directory;
+use crate::raw::{self, Errno, Fd, Stat, AT_FDCWD, ECANCELED, EINVAL, ETIMEDOUT, O_DIRECTORY, O_PATH};
 use crate::text::{self, Buffer};
 
 const SYNC_USERMAP: u32 = 1;
@@ -18,6 +19,14 @@ pub(crate) struct Context {
     pub(crate) rootfs_path: &'static CStr,
     /// The root file system, from `PrepareRootfs` until `Pivot`.
     pub(crate) rootfs: Option<Fd>,
+    /// What the root file system is, once somebody has asked.
+    rootfs_stat: Option<Stat>,
+    /// The directory of the rootfs that was worked in last.
+    pub(crate) directory: Directory,
+    /// The last device number that was found to be no procfs.
+    pub(crate) other_device: Option<u64>,
+    /// The host's `/dev/null`, looked at, while `/dev` is the host's.
+    pub(crate) null: Option<Fd>,
     /// The host's `/proc/self/fd`, from `Pivot` until the exec fifo is opened.
     pub(crate) host_fds: Option<Fd>,
     pub(crate) executable: Option<&'static CStr>,
@@ -37,13 +46,22 @@ impl Context {
             sync: Some(sync),
             rootfs_path: c"/",
             rootfs: None,
+            rootfs_stat: None,
+            directory: Directory::none(),
+            other_device: None,
+            null: None,
             host_fds: None,
             executable: None,
             note: Buffer::new(),
         };
-        // They came in through execve, so they are open across it: no workload and no hook may have them.
-        for descriptor in fds.chunks_exact(4).filter_map(number).chain([sync]) {
-            raw::set_cloexec(descriptor).ok()?;
+        // They came in through execve, so they are open across it: no workload and no hook may have them. What the
+        // workload keeps has lower numbers than all of these.
+        let numbers = || fds.chunks_exact(4).filter_map(number).chain([sync]).filter(|fd| *fd >= 0);
+        let lowest = numbers().min().and_then(|fd| u32::try_from(fd).ok())?;
+        if raw::cloexec_from(lowest).is_err() {
+            for descriptor in numbers() {
+                raw::set_cloexec(descriptor).ok()?;
+            }
         }
         Some((context, bytes.get(end + 4..)?))
     }
@@ -57,6 +75,18 @@ impl Context {
     /// The rootfs descriptor.
     pub(crate) fn root(&self) -> Result<i32, Errno> {
         self.rootfs.as_ref().map(Fd::raw).ok_or(EINVAL)
+    }
+
+    /// What the rootfs descriptor refers to.
+    pub(crate) fn root_stat(&mut self) -> Result<Stat, Errno> {
+        match self.rootfs_stat {
+            Some(known) => Ok(known),
+            None => {
+                let found = raw::fstat(self.root()?)?;
+                self.rootfs_stat = Some(found);
+                Ok(found)
+            }
+        }
     }
 
     /// Say that `point` is reached and wait for the parent; without a parent there is nothing to go on for.

@@ -1,7 +1,7 @@
 //! kata-init: walks a launch plan inside the new namespaces, then executes the workload.
 //!
 //! A freestanding static program: no libc, no heap, one thread. argv[1] is the number of a memfd that holds
-//! u32 nfds, i32 fd numbers, i32 sync fd and the plan. The first step that fails is reported on the sync socket.
+//! u32 nfds, i32 fd numbers, i32 sync fd and the plan. Whoever starts it has reset the signals. The first step that fails is reported on the sync socket.
 //! Build flags are in `rust/core/build.rs`.
 //!
 //! Only the profile with panic=abort makes that program. Any other (`cargo clippy`, `cargo build --workspace`)
@@ -34,7 +34,6 @@ fn launch(argument: Option<&CStr>) -> ! {
     raw::set_name(c"kata-init");
     // Processes that share a namespace may not trace this one (CVE-2016-9962).
     raw::set_dumpable(false);
-    raw::reset_signals();
     raw::umask(0);
     let Ok((mut context, bytes)) = load(argument) else { raw::exit(120) };
     let plan = match Plan::new(bytes) {

@@ -5,8 +5,9 @@
 
 use core::ffi::CStr;
 
+use crate::context::Context;
 use crate::raw::{
-    self, Errno, Fd, EAGAIN, EEXIST, ELOOP, ENOENT, ENOSYS, EPERM, O_CREAT, O_DIRECTORY, O_EXCL,
+    self, Errno, Fd, EAGAIN, EEXIST, EINVAL, ELOOP, ENOENT, ENOSYS, EPERM, O_CREAT, O_DIRECTORY, O_EXCL,
 };
 use crate::raw::{O_NOFOLLOW, O_PATH, O_WRONLY};
 use crate::text::Buffer;
@@ -92,7 +93,7 @@ pub(crate) fn make_in_root(root: i32, path: &CStr, leaf: Leaf) -> Result<(Fd, bo
         prefix.push(&bytes[..end]);
         at = match open_in_root(root, prefix.as_cstr()?, O_PATH) {
             Err(ENOENT) => {
-                create(&at, component(part).as_cstr()?, if last { leaf } else { Leaf::Directory })?
+                create(at.raw(), component(part).as_cstr()?, if last { leaf } else { Leaf::Directory })?
             }
             other => other?,
         };
@@ -100,26 +101,118 @@ pub(crate) fn make_in_root(root: i32, path: &CStr, leaf: Leaf) -> Result<(Fd, bo
     Ok((at, false))
 }
 
-fn create(parent: &Fd, name: &CStr, leaf: Leaf) -> Result<Fd, Errno> {
+fn create(parent: i32, name: &CStr, leaf: Leaf) -> Result<Fd, Errno> {
     if leaf == Leaf::File {
-        raw::openat(parent.raw(), name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o644)?;
-        return raw::openat(parent.raw(), name, O_PATH | O_NOFOLLOW, 0);
+        raw::openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o644)?;
+        return raw::openat(parent, name, O_PATH | O_NOFOLLOW, 0);
     }
-    match raw::mkdirat(parent.raw(), name, 0o755) {
+    match raw::mkdirat(parent, name, 0o755) {
         Ok(()) | Err(EEXIST) => {}
         Err(errno) => return Err(errno),
     }
-    raw::openat(parent.raw(), name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0)
+    raw::openat(parent, name, O_PATH | O_NOFOLLOW | O_DIRECTORY, 0)
 }
 
 /// The parent directory of `path`, made if missing, and the last component's name.
-pub(crate) fn make_parent(root: i32, path: &CStr) -> Result<(Fd, Buffer<257>), Errno> {
-    let bytes = path.to_bytes();
-    let trimmed = bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
-    let split = bytes[..trimmed].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
-    let mut parent = Buffer::<4096>::new();
-    parent.push(b"./");
-    parent.push(&bytes[..split]);
-    let (directory, _) = make_in_root(root, parent.as_cstr()?, Leaf::Directory)?;
-    Ok((directory, component(&bytes[split..trimmed])))
+pub(crate) fn make_parent(root: i32, path: &'static CStr) -> Result<(Fd, Buffer<257>), Errno> {
+    let (parent, name) = split(path).ok_or(EINVAL)?;
+    Ok((make_directory(root, parent)?, component(name)))
+}
+
+fn make_directory(root: i32, path: &[u8]) -> Result<Fd, Errno> {
+    let mut below = Buffer::<4096>::new();
+    below.push(b"./");
+    below.push(path);
+    make_in_root(root, below.as_cstr()?, Leaf::Directory).map(|(directory, _)| directory)
+}
+
+/// The text before the last component, and that; none when the last one is no name.
+fn split(path: &'static CStr) -> Option<(&'static [u8], &'static [u8])> {
+    let bytes = trimmed(path.to_bytes());
+    let start = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    let (parent, name) = bytes.split_at(start);
+    let is_name = !matches!(name, b"" | b"." | b"..");
+    is_name.then_some((trimmed(parent), name))
+}
+
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1)]
+}
+
+/// A directory of the rootfs that stays open, because the next step mostly works beside the last one.
+///
+/// It is known by the text that led there. Nothing may have changed since where that leads: whoever mounts on
+/// anything but a child of it, or lets anybody else run, calls [`Directory::forget`]. The rootfs itself is always
+/// open and never remembered.
+pub(crate) struct Directory {
+    path: &'static [u8],
+    fd: Option<Fd>,
+}
+
+impl Directory {
+    pub(crate) fn none() -> Self {
+        Self { path: b"", fd: None }
+    }
+
+    pub(crate) fn forget(&mut self) {
+        *self = Self::none();
+    }
+}
+
+/// Where a step works: an open file, and how it was found.
+pub(crate) struct Place {
+    pub(crate) fd: Fd,
+    pub(crate) existed: bool,
+    /// Its directory and its name there, if the name itself is no symlink.
+    pub(crate) entry: Option<(i32, Buffer<257>)>,
+    /// No component was a symlink for sure.
+    pub(crate) is_plain: bool,
+}
+
+/// The directory that has `path` in it, made if missing, and the name there. All that is remembered then is this
+/// directory.
+pub(crate) fn parent_of(context: &mut Context, path: &'static CStr) -> Result<(i32, Buffer<257>), Errno> {
+    let (parent, name) = split(path).ok_or(EINVAL)?;
+    Ok((open_parent(context, parent)?, component(name)))
+}
+
+fn open_parent(context: &mut Context, parent: &'static [u8]) -> Result<i32, Errno> {
+    let root = context.root()?;
+    if parent.is_empty() {
+        context.directory.forget();
+        return Ok(root);
+    }
+    match &context.directory.fd {
+        Some(fd) if context.directory.path == parent => Ok(fd.raw()),
+        _ => {
+            context.directory.forget();
+            let fd = make_directory(root, parent)?;
+            let number = fd.raw();
+            context.directory = Directory { path: parent, fd: Some(fd) };
+            Ok(number)
+        }
+    }
+}
+
+/// As [`make_in_root`], by way of the directory that is remembered. If `path` leads elsewhere than to an entry of
+/// its directory, none is remembered then: what comes next may change where it is.
+pub(crate) fn make_place(context: &mut Context, path: &'static CStr, leaf: Leaf) -> Result<Place, Errno> {
+    if let Some((parent, name)) = split(path) {
+        let directory = open_parent(context, parent)?;
+        let name = component(name);
+        let found = match open_plain(directory, name.as_cstr()?, O_PATH) {
+            Err(ENOENT) => create(directory, name.as_cstr()?, leaf).map(|fd| (fd, false)),
+            other => other.map(|fd| (fd, true)),
+        };
+        match found {
+            Err(ELOOP) => {}
+            Err(errno) => return Err(errno),
+            Ok((fd, existed)) => {
+                return Ok(Place { fd, existed, entry: Some((directory, name)), is_plain: parent.is_empty() })
+            }
+        }
+    }
+    context.directory.forget();
+    let (fd, existed) = make_in_root(context.root()?, path, leaf)?;
+    Ok(Place { fd, existed, entry: None, is_plain: false })
 }

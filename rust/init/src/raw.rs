@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::CStr;
-use core::mem::size_of_val;
+use core::mem::{size_of, size_of_val};
 use core::ptr;
 
 use crate::nr;
@@ -218,6 +218,7 @@ pub(crate) fn openat2(dir: i32, path: &CStr, flags: u32, resolve: u64) -> Result
 pub(crate) struct Stat {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
+    pub(crate) gid: u32,
     pub(crate) dev: u64,
     pub(crate) ino: u64,
     /// 0 before Linux 5.8.
@@ -247,11 +248,12 @@ fn statx(dir: i32, path: &CStr, flags: u32) -> Result<Stat, Errno> {
     const BASIC_AND_MOUNT_ID: usize = 0x17ff;
     let mut out = [0_u64; 32];
     sys!(STATX, int(dir), cstr(path), flags as usize, BASIC_AND_MOUNT_ID, addr_mut(&mut out))?;
-    // struct statx: uid at byte 20, mode (u16) at 28, ino at 32, rdev at 128 and 132, dev at 136,
+    // struct statx: uid at byte 20, gid at 24, mode (u16) at 28, ino at 32, rdev at 128 and 132, dev at 136,
     // mnt_id at 144.
     Ok(Stat {
         mode: (out[3] >> 32) as u32 & 0xffff,
         uid: (out[2] >> 32) as u32,
+        gid: out[3] as u32,
         dev: out[17],
         ino: out[4],
         mount_id: out[18],
@@ -265,6 +267,11 @@ pub(crate) fn stat(path: &CStr) -> Result<Stat, Errno> {
 
 pub(crate) fn fstat(fd: i32) -> Result<Stat, Errno> {
     statx(fd, c"", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
+}
+
+/// What `name` in `dir` is; a symlink is not followed.
+pub(crate) fn stat_at(dir: i32, name: &CStr) -> Result<Stat, Errno> {
+    statx(dir, name, AT_SYMLINK_NOFOLLOW)
 }
 
 /// Filesystem magic and ST_* flags.
@@ -333,6 +340,13 @@ pub(crate) fn clone_tree(path: &CStr, recursive: bool) -> Result<Fd, Errno> {
     const OPEN_TREE_CLONE: u32 = 1;
     let flags = OPEN_TREE_CLONE | O_CLOEXEC | if recursive { AT_RECURSIVE } else { 0 };
     sys!(OPEN_TREE, int(AT_FDCWD), cstr(path), flags as usize).map(fd)
+}
+
+/// The same of what an O_PATH descriptor refers to.
+pub(crate) fn clone_tree_of(fd_: i32, recursive: bool) -> Result<Fd, Errno> {
+    const OPEN_TREE_CLONE: u32 = 1;
+    let flags = OPEN_TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
+    sys!(OPEN_TREE, int(fd_), cstr(c""), flags as usize).map(fd)
 }
 
 /// Attach a detached tree on the file that `target` refers to.
@@ -581,18 +595,6 @@ pub(crate) fn join_session_keyring(name: &CStr) -> Result<(), Errno> {
     sys!(KEYCTL, JOIN_SESSION_KEYRING, cstr(name)).map(drop)
 }
 
-/// Default action for every signal, and none blocked.
-pub(crate) fn reset_signals() {
-    const SIG_SETMASK: usize = 2;
-    let default_action = [0_u64; 4];
-    for signal in 1..=64_usize {
-        // SIGKILL and SIGSTOP refuse, as they should.
-        let _ = sys!(RT_SIGACTION, signal, addr(&default_action), 0, 8);
-    }
-    let none = 0_u64;
-    let _ = sys!(RT_SIGPROCMASK, SIG_SETMASK, addr(&none), 0, 8);
-}
-
 /// Private memory: of a file from its start, or anonymous when `file` is none. Never unmapped.
 pub(crate) fn map(file: Option<i32>, len: usize) -> Result<&'static mut [u8], Errno> {
     const READ_WRITE: usize = 3;
@@ -610,14 +612,8 @@ pub(crate) fn file_len(file: i32) -> Result<usize, Errno> {
     sys!(LSEEK, int(file), 0, SEEK_END)
 }
 
-/// A NULL-terminated array of pointers to texts, for execve(2). `first` comes before the list when given.
-fn pointer_array<'a>(texts: impl Iterator<Item = &'a CStr>, count: usize) -> Result<usize, Errno> {
-    let memory = map(None, (count + 1) * size_of::<usize>())?;
-    for (slot, text) in memory.chunks_exact_mut(size_of::<usize>()).zip(texts) {
-        slot.copy_from_slice(&cstr(text).to_ne_bytes());
-    }
-    Ok(memory.as_ptr() as usize)
-}
+/// Pointers of two lists that fit on the stack; more of them get memory of their own.
+const FEW_POINTERS: usize = 256;
 
 /// Replace this process. Returns only the reason why not.
 pub(crate) fn execve<'a>(
@@ -628,11 +624,28 @@ pub(crate) fn execve<'a>(
     env_count: usize,
 ) -> Errno {
     let exec = || {
-        let argv = pointer_array(args, arg_count)?;
-        let envp = pointer_array(env, env_count)?;
-        sys!(EXECVE, cstr(path), argv, envp)
+        let mut few = [0_usize; FEW_POINTERS];
+        let count = arg_count + env_count + 2;
+        let pointers = if count <= few.len() { &mut few[..count] } else { map_words(count)? };
+        // Two NULL-terminated arrays in zeroed memory.
+        let (argv, envp) = pointers.split_at_mut(arg_count + 1);
+        for (slot, text) in argv[..arg_count].iter_mut().zip(args) {
+            *slot = cstr(text);
+        }
+        for (slot, text) in envp[..env_count].iter_mut().zip(env) {
+            *slot = cstr(text);
+        }
+        sys!(EXECVE, cstr(path), addr(argv), addr(envp))
     };
     exec().err().unwrap_or(EINVAL)
+}
+
+/// Zeroed words. Never unmapped.
+fn map_words(count: usize) -> Result<&'static mut [usize], Errno> {
+    let bytes = map(None, count * size_of::<usize>())?;
+    // SAFETY: every bit pattern is a number, and a mapping begins at a page, which is aligned for all of them.
+    let (_, words, _) = unsafe { bytes.align_to_mut() };
+    Ok(words)
 }
 
 pub(crate) fn exit(status: i32) -> ! {

@@ -58,10 +58,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u
 /// As memset(3).
 #[no_mangle]
 unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
-    for index in 0..len {
-        // SAFETY: the caller promises `len` writable bytes. Volatile, or the compiler makes a call to memset of it.
-        unsafe { to.add(index).write_volatile(byte as u8) };
-    }
+    // SAFETY: the caller's promise of `len` writable bytes.
+    unsafe { fill(to, byte as u8, len) };
     to
 }
 
@@ -119,5 +117,29 @@ unsafe fn copy_forward(to: *mut u8, from: *const u8, len: usize) {
         asm!("cbz {n}, 2f", "1:", "ldrb {t:w}, [{s}], #1", "strb {t:w}, [{d}], #1", "subs {n}, {n}, #1",
             "b.ne 1b", "2:", n = inout(reg) len => _, s = inout(reg) from => _, d = inout(reg) to => _,
             t = out(reg) _, options(nostack));
+    }
+}
+
+/// # Safety
+/// `len` writable bytes.
+#[cfg(target_arch = "x86_64")]
+unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+    // SAFETY: as promised; the direction flag is clear by the ABI.
+    unsafe {
+        asm!("rep stosb", inout("rcx") len => _, inout("rdi") to => _, in("al") byte,
+            options(nostack, preserves_flags));
+    }
+}
+
+/// # Safety
+/// `len` writable bytes.
+#[cfg(target_arch = "aarch64")]
+unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+    let words = u64::from(byte) * 0x0101_0101_0101_0101;
+    // SAFETY: as promised; words of eight while there are that many (normal memory may be unaligned), then bytes.
+    unsafe {
+        asm!("1:", "subs {n}, {n}, #8", "b.lo 2f", "str {w}, [{d}], #8", "b 1b", "2:", "adds {n}, {n}, #8",
+            "b.eq 4f", "3:", "strb {w:w}, [{d}], #1", "subs {n}, {n}, #1", "b.ne 3b", "4:",
+            n = inout(reg) len => _, d = inout(reg) to => _, w = in(reg) words, options(nostack));
     }
 }

@@ -4,6 +4,7 @@
 use core::ffi::CStr;
 
 use super::mount::{self, MS_BIND, MS_RDONLY};
+use crate::context::Context;
 use crate::path;
 use crate::raw::{self, Errno, Fd, AT_FDCWD, EINVAL, ENOENT, ENOTDIR, O_NOFOLLOW, O_PATH};
 use crate::text;
@@ -16,24 +17,39 @@ fn open_existing(root: i32, path: &CStr) -> Result<Option<Fd>, Errno> {
 }
 
 /// A file reads as empty, a directory is empty and read-only; what is missing needs no mask.
-pub(crate) fn mask(root: i32, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = open_existing(root, path)? else { return Ok(()) };
+pub(crate) fn mask(context: &mut Context, path: &CStr) -> Result<(), Errno> {
+    let Some(place) = open_existing(context.root()?, path)? else { return Ok(()) };
     let target = text::fd_path(place.raw());
     if raw::fstat(place.raw())?.is_dir() {
         let data = Some(c"nr_blocks=1,nr_inodes=1");
         return raw::mount(Some(c"tmpfs"), target.as_cstr()?, Some(c"tmpfs"), MS_RDONLY, data);
     }
+    let null = null_device(context)?;
+    raw::mount(Some(text::fd_path(null).as_cstr()?), target.as_cstr()?, None, MS_BIND, None)
+}
+
+/// The host's, kept for the next path.
+fn null_device(context: &mut Context) -> Result<i32, Errno> {
+    if let Some(null) = &context.null {
+        return Ok(null.raw());
+    }
     let null = raw::openat(AT_FDCWD, c"/dev/null", O_PATH | O_NOFOLLOW, 0)?;
     if !raw::fstat(null.raw())?.is_null_device() {
         return Err(EINVAL);
     }
-    raw::mount(Some(text::fd_path(null.raw()).as_cstr()?), target.as_cstr()?, None, MS_BIND, None)
+    let number = null.raw();
+    context.null = Some(null);
+    Ok(number)
 }
 
 /// Bound on itself and made read-only; nosuid, nodev and noexec stay.
 pub(crate) fn make_readonly(root: i32, path: &CStr) -> Result<(), Errno> {
     let Some(place) = open_existing(root, path)? else { return Ok(()) };
-    let tree = raw::clone_tree(text::fd_path(place.raw()).as_cstr()?, true)?;
+    let tree = raw::clone_tree_of(place.raw(), true)?;
+    // Read-only before anybody can see it, where the kernel can do that.
+    if raw::mount_setattr(tree.raw(), MS_RDONLY, 0, false).is_ok() {
+        return raw::attach_tree(tree.raw(), place.raw());
+    }
     raw::attach_tree(tree.raw(), place.raw())?;
     mount::add_readonly(&tree)
 }

@@ -20,6 +20,9 @@ use crate::raw::{self, Errno};
 
 /// Do one step.
 pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Errno> {
+    if !keeps_directory(step) {
+        context.directory.forget();
+    }
     match step {
         Step::Sync { point } => context.sync(*point),
         Step::JoinCgroup { fd } => raw::write(context.fd(*fd)?, b"0").map(drop),
@@ -37,11 +40,9 @@ pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Err
         }
         Step::MountFs { .. } | Step::BindMount { .. } => mount::mount(context, step),
         Step::Remount { target, flags } => mount::remount(context.root()?, target, bits(*flags)),
-        Step::Symlink { target, path, replace } => {
-            device::symlink(context.root()?, target, path, *replace != 0)
-        }
+        Step::Symlink { target, path, replace } => device::symlink(context, target, path, *replace != 0),
         Step::Device { .. } => device::create(context, step),
-        Step::MaskPath { path } => mask::mask(context.root()?, path),
+        Step::MaskPath { path } => mask::mask(context, path),
         Step::ReadonlyPath { path } => mask::make_readonly(context.root()?, path),
         Step::Sysctl { path, value } => system::sysctl(path, value.to_bytes()),
         Step::MakeCwd { path } => root::make_cwd(context.root()?, path),
@@ -78,6 +79,16 @@ pub(crate) fn run(context: &mut Context, step: &Step<'static>) -> Result<(), Err
         }
         Step::Scheduler { attr } => raw::set_scheduler(attr),
         Step::SessionKeyring { name, .. } => system::session_keyring(name),
+    }
+}
+
+/// Whether the directory that is remembered leads on to the same place after the step. Replacing a link could
+/// change that, as could a mask over it, or whatever others do while this process waits for them.
+fn keeps_directory(step: &Step<'static>) -> bool {
+    match step {
+        Step::MountFs { .. } | Step::BindMount { .. } | Step::Device { .. } => true,
+        Step::Symlink { replace, .. } => *replace == 0,
+        _ => false,
     }
 }
 

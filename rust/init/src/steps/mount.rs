@@ -7,8 +7,8 @@ use core::ffi::CStr;
 use kata_plan::Step;
 
 use crate::context::Context;
-use crate::path::{self, Leaf};
-use crate::raw::{self, Errno, Fd, EINVAL, ELOOP, ENOSYS, ENOTDIR, EPERM, O_DIRECTORY, O_PATH};
+use crate::path::{self, Leaf, Place};
+use crate::raw::{self, Errno, Fd, Stat, EINVAL, ELOOP, ENOSYS, ENOTDIR, EPERM, O_DIRECTORY, O_PATH};
 use crate::text::{self, Buffer};
 
 pub(crate) const MS_RDONLY: u64 = 1;
@@ -45,17 +45,17 @@ const COVERABLE: [&[u8]; 10] = [
 pub(crate) fn mount(context: &mut Context, step: &Step<'static>) -> Result<(), Errno> {
     match step {
         Step::MountFs { source, target, fstype, flags, data, propagation, set_attr, clr_attr, rec } => {
-            let top = new_filesystem(context, source, target, fstype, super::bits(*flags), data)?;
+            let made = new_filesystem(context, source, target, fstype, super::bits(*flags), data)?;
+            let (set, clear) = (super::bits(*set_attr), super::bits(*clr_attr));
+            if propagation.is_empty() && set == 0 && clear == 0 {
+                return made.check(context);
+            }
+            let top = made.open(context)?;
             propagate(&top, propagation)?;
-            set_attributes(context, &top, super::bits(*set_attr), super::bits(*clr_attr), *rec != 0)
+            set_attributes(context, &top, set, clear, *rec != 0)
         }
         Step::BindMount { source, target, flags, cleared, propagation, set_attr, clr_attr, rec_attr } => {
-            let (flags, cleared) = (super::bits(*flags), super::bits(*cleared));
-            let tree = bind(context, source, target, flags)?;
-            let wanted = flags & !(MS_BIND | MS_REC | MS_REMOUNT);
-            if wanted != 0 || cleared != 0 {
-                remount_fd(&tree, wanted, cleared)?;
-            }
+            let tree = bind(context, source, target, super::bits(*flags), super::bits(*cleared))?;
             propagate(&tree, propagation)?;
             set_attributes(context, &tree, super::bits(*set_attr), super::bits(*clr_attr), *rec_attr != 0)
         }
@@ -63,20 +63,57 @@ pub(crate) fn mount(context: &mut Context, step: &Step<'static>) -> Result<(), E
     }
 }
 
+/// A mount just made: where, and what is below it.
+struct Made {
+    place: Place,
+    target: &'static CStr,
+    below: Stat,
+}
+
+impl Made {
+    /// Whether the mount is what `target` leads to.
+    fn check(&self, context: &mut Context) -> Result<(), Errno> {
+        match &self.place.entry {
+            Some((directory, name)) => self.compare(context, raw::stat_at(*directory, name.as_cstr()?)?),
+            None => self.open(context).map(drop),
+        }
+    }
+
+    /// The mount that `target` leads to, if it is the one just made.
+    fn open(&self, context: &mut Context) -> Result<Fd, Errno> {
+        let top = match &self.place.entry {
+            Some((directory, name)) => path::open_plain(*directory, name.as_cstr()?, O_PATH)?,
+            None => path::open_in_root(context.root()?, self.target, O_PATH)?,
+        };
+        let above = raw::fstat(top.raw())?;
+        self.compare(context, above).map(|()| top)
+    }
+
+    fn compare(&self, context: &mut Context, above: Stat) -> Result<(), Errno> {
+        if above.mount_id == self.below.mount_id && above.mount_id != 0 {
+            // Somebody with access to the rootfs swapped the target: nothing more is done to what is there now.
+            context.note.push(b"mount target changed while it was mounted on");
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+}
+
 fn new_filesystem(
     context: &mut Context,
     source: &CStr,
-    target: &CStr,
+    target: &'static CStr,
     fstype: &CStr,
     flags: u64,
     data: &CStr,
-) -> Result<Fd, Errno> {
-    let root = context.root()?;
-    let (place, existed) = path::make_in_root(root, target, Leaf::Directory)?;
+) -> Result<Made, Errno> {
+    let place = path::make_place(context, target, Leaf::Directory)?;
+    let below = raw::fstat(place.fd.raw())?;
     let kernel_view = fstype == c"proc" || fstype == c"sysfs";
-    if kernel_view {
+    if kernel_view && !(place.is_plain && below.is_dir()) {
         // A symlink here could aim the kernel's own files at another place (CVE-2019-19921, CVE-2023-27561).
-        path::open_plain(root, target, O_PATH | O_DIRECTORY).map_err(|errno| match errno {
+        let plain = path::open_plain(context.root()?, target, O_PATH | O_DIRECTORY);
+        plain.map_err(|errno| match errno {
             ELOOP | ENOTDIR => {
                 context.note.push(b"filesystem must be mounted on ordinary directory");
                 ENOTDIR
@@ -84,12 +121,12 @@ fn new_filesystem(
             other => other,
         })?;
     }
-    check_place(context, root, &place, target, fstype == c"proc")?;
+    check_place(context, &place.fd, &below, target, || Ok(fstype == c"proc"))?;
     let mut options = Buffer::<4096>::new();
-    if existed && fstype == c"tmpfs" {
+    if place.existed && fstype == c"tmpfs" {
         // Comes first, so that an explicit mode wins.
         options.push(b"mode=");
-        push_octal(&mut options, raw::fstat(place.raw())?.mode & 0o7777);
+        push_octal(&mut options, below.mode & 0o7777);
         if !data.is_empty() {
             options.push(b",");
         }
@@ -97,19 +134,12 @@ fn new_filesystem(
     options.push(data.to_bytes());
     raw::mount(
         Some(source),
-        text::fd_path(place.raw()).as_cstr()?,
+        text::fd_path(place.fd.raw()).as_cstr()?,
         Some(fstype),
         flags,
         Some(options.as_cstr()?),
     )?;
-    let top = path::open_in_root(root, target, O_PATH)?;
-    let (above, below) = (raw::fstat(top.raw())?.mount_id, raw::fstat(place.raw())?.mount_id);
-    if above == below && above != 0 {
-        // Somebody with access to the rootfs swapped the target: nothing more is done to what is there now.
-        context.note.push(b"mount target changed while it was mounted on");
-        return Err(EINVAL);
-    }
-    Ok(top)
+    Ok(Made { place, target, below })
 }
 
 fn push_octal(out: &mut Buffer<4096>, mode: u32) {
@@ -118,40 +148,84 @@ fn push_octal(out: &mut Buffer<4096>, mode: u32) {
     }
 }
 
-fn bind(context: &mut Context, source: &CStr, target: &CStr, flags: u64) -> Result<Fd, Errno> {
-    let root = context.root()?;
+/// A copy of `source` on `target`, with the flags that were asked for before anybody can see it.
+fn bind(
+    context: &mut Context,
+    source: &CStr,
+    target: &'static CStr,
+    flags: u64,
+    cleared: u64,
+) -> Result<Fd, Errno> {
     let tree = raw::clone_tree(source, flags & MS_REC != 0).inspect_err(|_| {
         context.note.push(b"source ");
         context.note.push(source.to_bytes());
     })?;
     let leaf = if raw::fstat(tree.raw())?.is_dir() { Leaf::Directory } else { Leaf::File };
-    let (place, _) = path::make_in_root(root, target, leaf)?;
-    let procfs = raw::fstatfs(tree.raw())?.0 == PROC_SUPER_MAGIC;
-    check_place(context, root, &place, target, procfs)?;
-    raw::attach_tree(tree.raw(), place.raw())?;
+    let place = path::make_place(context, target, leaf)?;
+    let here = raw::fstat(place.fd.raw())?;
+    check_place(context, &place.fd, &here, target, || Ok(raw::fstatfs(tree.raw())?.0 == PROC_SUPER_MAGIC))?;
+    let wanted = flags & !(MS_BIND | MS_REC | MS_REMOUNT);
+    let changed = wanted != 0 || cleared != 0;
+    let early = changed && set_flags(tree.raw(), wanted).is_ok();
+    raw::attach_tree(tree.raw(), place.fd.raw())?;
+    if changed && !early {
+        remount_fd(&tree, wanted, cleared)?;
+    }
     Ok(tree)
 }
 
-/// Not on the rootfs itself, and nothing that is no procfs over one but for the files above.
+/// Just `flags` for a tree that is nowhere yet, as a bind remount would set them: access times stay as they are
+/// unless the flags speak of them. What may not be changed (a user namespace locked it) fails as a whole.
+fn set_flags(tree: i32, flags: u64) -> Result<(), Errno> {
+    const ATIME_MASK: u64 = 0x70;
+    const ACCESS: u64 = 0x20_0000 | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    let times = flags & (MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME) != 0;
+    let known = if times { ACCESS | ATIME_MASK | 0x80 } else { ACCESS };
+    let mut set = flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    for (bit, flag) in ATTRIBUTES {
+        if flags & flag != 0 {
+            set |= bit;
+        }
+    }
+    if flags & MS_STRICTATIME != 0 {
+        set &= !0x10;
+    }
+    // The field of access times is one number, so that all of it has to be cleared.
+    raw::mount_setattr(tree, set, known & !(set & !ATIME_MASK), false)
+}
+
+/// Not on the rootfs itself, and nothing that is no procfs over one but for the files above. `here` is what `place`
+/// refers to.
 fn check_place(
     context: &mut Context,
-    root: i32,
     place: &Fd,
+    here: &Stat,
     target: &CStr,
-    is_procfs: bool,
+    is_procfs: impl FnOnce() -> Result<bool, Errno>,
 ) -> Result<(), Errno> {
-    let (here, top) = (raw::fstat(place.raw())?, raw::fstat(root)?);
+    let top = context.root_stat()?;
     if (here.dev, here.ino, here.mount_id) == (top.dev, top.ino, top.mount_id) {
         context.note.push(b"mountpoint is on the top of rootfs");
         return Err(EINVAL);
     }
-    let on_procfs = raw::fstatfs(place.raw())?.0 == PROC_SUPER_MAGIC;
-    if on_procfs && !is_procfs && !COVERABLE.contains(&target.to_bytes()) {
+    if on_procfs(context, place, here)? && !COVERABLE.contains(&target.to_bytes()) && !is_procfs()? {
         context.note.push(target.to_bytes());
         context.note.push(b" cannot be mounted because it is inside /proc");
         return Err(EPERM);
     }
     Ok(())
+}
+
+/// A filesystem keeps its device number for as long as it is mounted, and nothing that is below the rootfs goes.
+fn on_procfs(context: &mut Context, place: &Fd, here: &Stat) -> Result<bool, Errno> {
+    if context.other_device == Some(here.dev) {
+        return Ok(false);
+    }
+    let is_procfs = raw::fstatfs(place.raw())?.0 == PROC_SUPER_MAGIC;
+    if !is_procfs {
+        context.other_device = Some(here.dev);
+    }
+    Ok(is_procfs)
 }
 
 fn propagate(mount: &Fd, packed: &[u8]) -> Result<(), Errno> {
@@ -185,12 +259,13 @@ fn set_attributes(
     }
 }
 
-/// MOUNT_ATTR_* as MS_*: the access bits have the same numbers, those on access times have not.
+/// MOUNT_ATTR_* and the MS_* that mean the same: the access bits have the same numbers, these have not.
+const ATTRIBUTES: [(u64, u64); 4] =
+    [(0x10, MS_NOATIME), (0x20, MS_STRICTATIME), (0x80, MS_NODIRATIME), (0x20_0000, MS_NOSYMFOLLOW)];
+
 fn attribute_flags(attributes: u64) -> u64 {
-    const MOVED: [(u64, u64); 4] =
-        [(0x10, MS_NOATIME), (0x20, MS_STRICTATIME), (0x80, MS_NODIRATIME), (0x20_0000, MS_NOSYMFOLLOW)];
     let same = attributes & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    MOVED.iter().filter(|(bit, _)| attributes & bit != 0).fold(same, |flags, (_, flag)| flags | flag)
+    ATTRIBUTES.iter().filter(|(bit, _)| attributes & bit != 0).fold(same, |flags, (_, flag)| flags | flag)
 }
 
 /// Change the flags of the mount at `target` in the rootfs.
@@ -215,10 +290,15 @@ pub(crate) fn remount_fd(mount: &Fd, flags: u64, cleared: u64) -> Result<(), Err
     }
 }
 
-/// Read-only, with the nosuid, nodev and noexec that it has.
+/// Read-only, with the rest of what it has. Before Linux 5.12, or under an old outer filter, by a remount.
 pub(crate) fn add_readonly(mount: &Fd) -> Result<(), Errno> {
-    let kept = mount_flags(raw::fstatfs(mount.raw())?.1) & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    remount_fd(mount, MS_RDONLY | kept, 0)
+    match raw::mount_setattr(mount.raw(), MS_RDONLY, 0, false) {
+        Err(ENOSYS | EPERM | EINVAL) => {
+            let kept = mount_flags(raw::fstatfs(mount.raw())?.1) & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+            remount_fd(mount, MS_RDONLY | kept, 0)
+        }
+        other => other,
+    }
 }
 
 /// ST_* of statfs as MS_*: the same numbers but for two.

@@ -36,16 +36,14 @@ pub(crate) fn become_root() -> Result<(), Errno> {
     raw::setresuid(0)
 }
 
-/// `lo` of a new network namespace is down. Source: netdevice(7).
+/// `lo` of a new network namespace is down, and has no other flags that could be set. Source: netdevice(7).
 pub(crate) fn loopback_up() -> Result<(), Errno> {
-    const SIOCGIFFLAGS: usize = 0x8913;
     const SIOCSIFFLAGS: usize = 0x8914;
     const IFF_UP: u8 = 1;
     const FLAGS_AT: usize = 16;
     let socket = raw::datagram_socket()?;
     let mut request = [0_u8; 40];
     request[..2].copy_from_slice(b"lo");
-    raw::ioctl_with(socket.raw(), SIOCGIFFLAGS, &mut request)?;
-    request[FLAGS_AT] |= IFF_UP;
+    request[FLAGS_AT] = IFF_UP;
     raw::ioctl_with(socket.raw(), SIOCSIFFLAGS, &mut request).map(drop)
 }

@@ -49,6 +49,7 @@ pub(crate) fn make_cwd(root: i32, cwd: &CStr) -> Result<(), Errno> {
 pub(crate) fn change(context: &mut Context, mode: i64) -> Result<(), Errno> {
     context.host_fds = raw::openat(raw::AT_FDCWD, c"/proc/self/fd", O_PATH | O_DIRECTORY, 0).ok();
     let rootfs = context.rootfs.take().ok_or(EINVAL)?;
+    context.null = None;
     match mode {
         PIVOT_ROOT => pivot(rootfs.raw())?,
         PIVOT_MOVE => move_root(rootfs.raw(), context.rootfs_path)?,
