@@ -23,6 +23,7 @@ __all__ = [
     "device_program_attach",
     "device_program_query",
     "force_fallback",
+    "limit_arenas",
     "mkdir_in_root",
     "open_beneath",
     "open_in_root",
@@ -31,6 +32,7 @@ __all__ = [
     "seccomp_compile",
     "set_child_subreaper",
     "spawn",
+    "trim_memory",
 ]
 
 # --- launch ------------------------------------------------------------------------------------------
@@ -280,6 +282,12 @@ def force_fallback(name: str, on: bool) -> None:
     Raises:
         ValueError: no such fallback.
     """
+
+def limit_arenas(count: int) -> None:
+    """Let threads still to come share ``count`` heaps of glibc's allocator; nothing where there is none."""
+
+def trim_memory() -> None:
+    """Give free heap memory back to the kernel (malloc_trim(3)); nothing where the libc has no such call."""
 
 # --- gRPC --------------------------------------------------------------------------------------------
 

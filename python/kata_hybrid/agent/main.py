@@ -1,101 +1,88 @@
 """``kata-hybrid agent``: serve one sandbox until SIGTERM.
 
-The agent is a child subreaper: what a container's processes leave behind becomes its child and is reaped on
-SIGCHLD, except for processes that somebody here waits for. SIGTERM stops serving and destroys nothing.
-SIGINT and SIGQUIT are ignored, for in a guest they could come through the console.
+The command line is read before anything of weight is loaded, and what the agent has no use for is kept out of
+the process: see :mod:`kata_hybrid.agent.lean`.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import logging
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from kata_hybrid import _core
-from kata_hybrid.agent.core.sandbox import DEFAULT_NAMESPACE_ROOT, DEFAULT_STATE_ROOT, Places
-from kata_hybrid.errors import ConfigError
-from kata_hybrid.runtime import orphans
+from kata_hybrid.agent import lean
+from kata_hybrid.cli.options import FLAG, Option, UsageError, parse, usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-log = logging.getLogger(__name__)
+DEFAULT_STATE_ROOT = "/run/libcontainer"
+DEFAULT_NAMESPACE_ROOT = "/run/sandbox-ns"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+USAGE_STATUS = 2
 
-LOG_FORMAT = (
-    'time="%(asctime)s" level=%(levelname)s msg="%(message)s" name=kata-agent pid=%(process)d source=%(name)s'
+OPTIONS = (
+    Option(("listen",), help="where the host connects: unix:///path"),
+    Option(("state-root",), help=f"state directories (default: {DEFAULT_STATE_ROOT})"),
+    Option(("namespace-root",), help=f"persistent namespaces (default: {DEFAULT_NAMESPACE_ROOT})"),
+    Option(("allow-set-time",), FLAG, "let the host set this machine's clock"),
+    Option(("log-level",), help=f"{', '.join(LOG_LEVELS)} (default: info)"),
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's options."""
-    made = argparse.ArgumentParser(prog="kata-hybrid agent", description="Serve the Kata 1.x agent protocol.")
-    made.add_argument("--listen", required=True, metavar="unix://PATH", help="where the host connects")
-    made.add_argument("--state-root", default=DEFAULT_STATE_ROOT, help="state directories (%(default)s)")
-    made.add_argument(
-        "--namespace-root", default=DEFAULT_NAMESPACE_ROOT, help="persistent namespaces (%(default)s)"
-    )
-    made.add_argument("--allow-set-time", action="store_true", help="let the host set this machine's clock")
-    made.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    return made
+class Settings(NamedTuple):
+    """The command line, checked."""
+
+    listen: str
+    state_root: str = DEFAULT_STATE_ROOT
+    namespace_root: str = DEFAULT_NAMESPACE_ROOT
+    allow_set_time: bool = False
+    log_level: str = "info"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the agent; gives the exit code: 0 after SIGTERM, 1 when it could not start, 2 for wrong usage."""
+    args = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = parser().parse_args(argv)
-    except SystemExit as err:
-        return err.code if isinstance(err.code, int) else 2
-    logging.basicConfig(level=options.log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    try:
-        asyncio.run(serve(options))
-    except (ConfigError, OSError) as err:
-        print(f"kata-hybrid agent: {err}", file=sys.stderr)  # noqa: T201 - a command's last word
-        return 1
-    return 0
+        settings = settings_of(args)
+    except UsageError as err:
+        print(f"kata-hybrid agent: {err}\n\n{help_text()}", file=sys.stderr)  # noqa: T201 - a command's word
+        return USAGE_STATUS
+    if settings is None:
+        print(help_text())  # noqa: T201
+        return 0
+    lean.before_loading()
+    from kata_hybrid.agent.serve import run  # asyncio and all the rest
+
+    return run(settings)
 
 
-async def serve(options: argparse.Namespace) -> None:
-    """Serve until SIGTERM.
+def settings_of(args: Sequence[str]) -> Settings | None:
+    """The settings; None when help is asked for.
 
     Raises:
-        ConfigError: a wrong address.
-        OSError: the address cannot be had.
+        UsageError: with what is wrong.
     """
-    from kata_hybrid.agent.v1.server import AgentServer  # grpc, only once the options are right
-    from kata_hybrid.agent.v1.transport import parse_listen
-
-    transport = parse_listen(options.listen)
-    loop = asyncio.get_running_loop()
-    _core.set_child_subreaper(True)
-    loop.add_signal_handler(signal.SIGCHLD, reap, loop)
-    stopped = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
-    server = AgentServer(
-        transport,
-        places=Places(options.state_root, options.namespace_root),
-        allow_set_time=options.allow_set_time or os.getpid() == 1,
+    given = parse(args, OPTIONS)
+    if given.flag("help"):
+        return None
+    if given.words:
+        raise UsageError(f"unrecognized arguments: {' '.join(given.words)}")
+    listen = given.value("listen")
+    if not listen:
+        raise UsageError("--listen is required")
+    level = given.value("log-level") or "info"
+    if level not in LOG_LEVELS:
+        raise UsageError(f"--log-level is one of {', '.join(LOG_LEVELS)}, not '{level}'")
+    return Settings(
+        listen=listen,
+        state_root=given.value("state-root") or DEFAULT_STATE_ROOT,
+        namespace_root=given.value("namespace-root") or DEFAULT_NAMESPACE_ROOT,
+        # In a guest of its own the clock is the agent's.
+        allow_set_time=given.flag("allow-set-time") or os.getpid() == 1,
+        log_level=level,
     )
-    try:
-        await server.start()
-        log.info("serving on %s", options.listen)
-        await stopped.wait()
-    finally:
-        await server.stop()
-        loop.remove_signal_handler(signal.SIGCHLD)
 
 
-def reap(loop: asyncio.AbstractEventLoop) -> None:
-    """Reap orphans; once more later if processes are just being started."""
-
-    def again() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(reap, loop)
-
-    for pid, code, number in orphans.reap(later=again):
-        log.debug("reaped orphan %d: code %d, signal %d", pid, code, number)
+def help_text() -> str:
+    return usage("kata-hybrid", "agent", "", OPTIONS)

@@ -11,6 +11,7 @@ pub mod error;
 pub mod fallback;
 pub mod image;
 pub mod launch;
+pub mod memory;
 pub mod message;
 pub mod path;
 pub mod probe;

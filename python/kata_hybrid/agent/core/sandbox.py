@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DEFAULT_STATE_ROOT = "/run/libcontainer"
-DEFAULT_NAMESPACE_ROOT = "/run/sandbox-ns"
-
 
 class Phase(Enum):
     STOPPED = "stopped"
@@ -63,8 +60,8 @@ class Phase(Enum):
 class Places:
     """Directories of the guest that the sandbox uses."""
 
-    state_root: str = DEFAULT_STATE_ROOT
-    namespace_root: str = DEFAULT_NAMESPACE_ROOT
+    state_root: str
+    namespace_root: str
 
 
 @dataclass

@@ -28,7 +28,7 @@ mod _core {
     #[pymodule_export]
     use super::seccomp::seccomp_compile;
     #[pymodule_export]
-    use super::system::{build_info, force_fallback};
+    use super::system::{build_info, force_fallback, limit_arenas, trim_memory};
 
     use super::*;
 

@@ -1,11 +1,11 @@
-//! `build_info`, `force_fallback`.
+//! `build_info`, `force_fallback`, and the allocator's habits.
 
 use std::collections::BTreeMap;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::{fallback, image};
+use crate::{fallback, image, memory};
 
 /// What this extension was built from and for.
 #[pyfunction]
@@ -25,4 +25,16 @@ pub(super) fn force_fallback(name: &str, on: bool) -> PyResult<()> {
         return Ok(());
     }
     Err(PyValueError::new_err(format!("there is no fallback named {name:?}")))
+}
+
+/// Let threads share that many heaps.
+#[pyfunction]
+pub(super) fn limit_arenas(count: i32) {
+    memory::limit_arenas(count);
+}
+
+/// Give free heap memory back to the kernel.
+#[pyfunction]
+pub(super) fn trim_memory(py: Python<'_>) {
+    py.detach(memory::trim);
 }

@@ -1,0 +1,33 @@
+"""What keeps the agent small. For the agent's own process only: a library does not do this to its host.
+
+Sources: mallopt(3); the ``gc`` module.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+from kata_hybrid import _core
+
+ARENAS = 2
+
+
+def before_loading() -> None:
+    """Before the agent's modules are loaded.
+
+    asyncio does without ``ssl``, as it can: 5 MiB of OpenSSL that no socket of the agent needs. Threads share
+    two heaps, where glibc would give each its own. Loading makes no garbage worth a round of the collector.
+    """
+    if "ssl" not in sys.modules:
+        sys.modules["ssl"] = None  # type: ignore[assignment]  # an import of it fails from here on
+    _core.limit_arenas(ARENAS)
+    gc.disable()
+
+
+def once_serving() -> None:
+    """Free what loading left, and take what stays out of the collector's rounds."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+    _core.trim_memory()
