@@ -27,7 +27,9 @@ def operations(setting: Setting) -> list[Operation]:
     runtimes: list[Runtime] = [setting.library, *setting.commands]
     make = partial(lifecycle.operation, setting)
     table = {
-        "run-new": ("run of a new configuration each time", lifecycle.run_new_contender),
+        "run-plain": ("run without a filter", lifecycle.run_plain_contender),
+        "run-next": ("run of another configuration each time", lifecycle.run_next_contender),
+        "run-new": ("run of another configuration and filter each time", lifecycle.run_new_contender),
         "create": ("create", lifecycle.create_contender),
         "start": ("start", lifecycle.start_contender),
         "kill": ("kill", lifecycle.kill_contender),
@@ -45,7 +47,7 @@ def operations(setting: Setting) -> list[Operation]:
         found.append(run_large(setting))
     for name, (title, build) in table.items():
         if place.wants(name):
-            found.append(make(name, title, runtimes, build, idle=name in ("run-new", "create")))
+            found.append(make(name, title, runtimes, build, idle=name in ("run-plain", "run-next", "create")))
     if place.wants("state"):
         found.append(
             make("state", "state", runtimes, lifecycle.state_contender, residents_each=1, idle=False)

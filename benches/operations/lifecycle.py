@@ -29,18 +29,34 @@ def run_contender(setting: Setting, runtime: Runtime) -> Contender:
     return Contender(runtime.name, once, runtime.usage)
 
 
-def run_new_contender(setting: Setting, runtime: Runtime) -> Contender:
-    """As run, of a ``config.json`` never seen before: nothing that a runtime kept of earlier ones helps."""
-    bundles: dict[int, Bundle] = {}
-
-    def name(number: int) -> str:
-        return f"{runtime.name}-new{number}"
+def run_plain_contender(setting: Setting, runtime: Runtime) -> Contender:
+    """As run, without a filter, which the peers' library takes milliseconds to compile."""
 
     def once(number: int) -> float | None:
-        return runtime.run(f"new{number}", bundles[number])
+        return runtime.run(f"plain{number}", setting.bundle(runtime.name, TRUE, number, filtered=False))
+
+    return Contender(runtime.name, once, runtime.usage)
+
+
+def run_next_contender(setting: Setting, runtime: Runtime) -> Contender:
+    """As run, of a ``config.json`` never seen before with the usual filter: what an engine asks for."""
+    return _run_of_others(setting, runtime, "next", own_filter=False)
+
+
+def run_new_contender(setting: Setting, runtime: Runtime) -> Contender:
+    """As run, of a configuration and a filter never seen before: nothing that was kept helps."""
+    return _run_of_others(setting, runtime, "new", own_filter=True)
+
+
+def _run_of_others(setting: Setting, runtime: Runtime, word: str, *, own_filter: bool) -> Contender:
+    bundles: dict[int, Bundle] = {}
+
+    def once(number: int) -> float | None:
+        return runtime.run(f"{word}{number}", bundles[number])
 
     def before(number: int) -> None:
-        bundles[number] = setting.new_bundle(name(number), TRUE)
+        name = f"{runtime.name}-{word}{number}"
+        bundles[number] = setting.new_bundle(name, TRUE, own_filter=number if own_filter else 0)
 
     def after(number: int) -> None:
         setting.remove_bundle(bundles.pop(number))

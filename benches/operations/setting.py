@@ -6,12 +6,14 @@ import itertools
 import resource
 import shutil
 import sys
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kata_hybrid import Runtime as LibraryRuntime
 from kata_hybrid import Stdio
+from kata_hybrid.oci.config import Syscall, SyscallArg
 
 from benches.bundle import Bundle, docker_spec, make_rootfs, remove_cgroups, write_bundle
 from benches.floor_script import build_floor
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 
     from benches.model import Place
 
-POOL: Final = 8
-"""Bundles of one kind per contender: as many containers of it may be there at a time."""
+POOL: Final = 4
+"""Bundles of one kind per contender: as many containers of it may be there at a time. Fewer than a runtime
+might remember, so that all of them are remembered by one that remembers any."""
 TRUE: Final = ("/bin/true",)
 SLEEP: Final = ("/bin/sleep", "100000")
 WAIT_SECONDS: Final = 20.0
@@ -41,23 +44,37 @@ class Setting:
         self.place = place
         self.rootfs = make_rootfs(place.directory)
         self._numbers = itertools.count()
-        self._pools: dict[tuple[str, tuple[str, ...]], list[Bundle]] = {}
+        self._pools: dict[tuple[str, tuple[str, ...], bool], list[Bundle]] = {}
         place.stack.callback(remove_cgroups)
 
-    def bundle(self, contender: str, args: Sequence[str], number: int) -> Bundle:
+    def bundle(self, contender: str, args: Sequence[str], number: int, *, filtered: bool = True) -> Bundle:
         """One of a contender's bundles for ``args``; the next number has another one."""
-        pool = self._pools.get((contender, tuple(args)))
+        key = (contender, tuple(args), filtered)
+        pool = self._pools.get(key)
         if pool is None:
-            pool = [self.new_bundle(f"{contender}-{Path(args[0]).name}-{i}", args) for i in range(POOL)]
-            self._pools[contender, tuple(args)] = pool
+            stem = f"{contender}-{Path(args[0]).name}" + ("" if filtered else "-plain")
+            pool = [self.new_bundle(f"{stem}-{i}", args, filtered=filtered) for i in range(POOL)]
+            self._pools[key] = pool
         return pool[number % POOL]
 
-    def new_bundle(self, name: str, args: Sequence[str]) -> Bundle:
-        """A bundle of its own with a cgroup of its own."""
+    def new_bundle(
+        self, name: str, args: Sequence[str], *, filtered: bool = True, own_filter: int = 0
+    ) -> Bundle:
+        """A bundle of its own with a cgroup of its own.
+
+        Args:
+            filtered: with docker's filter.
+            own_filter: other than 0, with one more rule that no other bundle has.
+        """
         name = name.replace(" ", "-")
-        return write_bundle(
-            self.place.directory / "bundles" / name, docker_spec(self.rootfs, args, cgroup=name)
-        )
+        spec = docker_spec(self.rootfs, args, cgroup=name)
+        profile = spec.linux.seccomp if filtered else None
+        if profile is not None and own_filter:
+            known = SyscallArg(0, own_filter, "SCMP_CMP_EQ")
+            rule = Syscall(("personality",), "SCMP_ACT_ALLOW", args=(known,))
+            profile = replace(profile, syscalls=(*profile.syscalls, rule))
+        spec = replace(spec, linux=replace(spec.linux, seccomp=profile))
+        return write_bundle(self.place.directory / "bundles" / name, spec)
 
     def fresh_directory(self, name: str) -> Path:
         """A path that nothing has been at."""
