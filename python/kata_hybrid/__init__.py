@@ -11,8 +11,8 @@ Names are imported when they are first used: a command that only reads a state f
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kata_hybrid.errors import (
         CgroupError,

@@ -9,7 +9,7 @@ Nothing here waits for any child but its own, by pidfd, so ``subprocess`` and as
 """
 
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 __all__ = [
     "Child",
@@ -23,6 +23,8 @@ __all__ = [
     "device_program_attach",
     "device_program_query",
     "force_fallback",
+    "json_dumps",
+    "json_loads",
     "limit_arenas",
     "mkdir_in_root",
     "open_beneath",
@@ -336,3 +338,26 @@ class GrpcConnection:
     @property
     def closed(self) -> bool:
         """The connection has failed: send what is left and close it."""
+
+# --- JSON --------------------------------------------------------------------------------------------
+
+def json_loads(data: bytes) -> Any:
+    """The value of a JSON text in UTF-8, as ``json.loads`` has it.
+
+    Raises:
+        ValueError: it is no JSON, or holds what is left to the ``json`` package: a float, an integer beyond
+            64 bits, half a surrogate pair, more than 127 levels. Ask that package, as ``kata_hybrid._json``
+            does, for the value or for the text of the error.
+    """
+
+def json_dumps(value: object, *, ensure_ascii: bool = True, indent: int = 0) -> str:
+    """A value as JSON, as ``json.dumps`` writes it without blanks, or indented.
+
+    Args:
+        value: of str, int, bool, None, list, tuple and dict with str keys, and no subclass of those.
+        ensure_ascii: escape everything else.
+        indent: blanks for each level; 0 is one line.
+
+    Raises:
+        ValueError: another value, or one of those that ``json_loads`` does not read. See there.
+    """

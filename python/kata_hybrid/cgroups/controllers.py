@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kata_hybrid.cgroups.files import ancestors, read_or_none, write_text
 from kata_hybrid.errors import CgroupError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from dataclasses import dataclass
+else:
+    from kata_hybrid._record import dataclass
 
 
 @dataclass(frozen=True, slots=True)

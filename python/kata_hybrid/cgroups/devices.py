@@ -9,17 +9,18 @@ runtime-spec config-linux.md#allowed-device-list.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from itertools import groupby
-from operator import itemgetter
-from typing import TYPE_CHECKING
 
 from kata_hybrid.cgroups.files import failure, read_text, write_each
 from kata_hybrid.errors import CgroupError, ConfigError, UnsupportedError
 from kata_hybrid.oci.config import DeviceCgroup
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from dataclasses import dataclass, field
+else:
+    from kata_hybrid._record import dataclass, field
 
 _AT = "linux.resources.devices"
 _ACCESS = "rwm"
@@ -189,7 +190,7 @@ def _restore(directory: str, old: DeviceList, err: CgroupError) -> None:
 
 
 def _write_changes(directory: str, writes: Iterable[tuple[str, str]]) -> None:
-    for name, same in groupby(writes, key=itemgetter(0)):
+    for name, same in groupby(writes, key=lambda change: change[0]):
         write_each(os.path.join(directory, name), (text for _, text in same))
 
 

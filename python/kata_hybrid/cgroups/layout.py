@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from kata_hybrid._light import kept
 from kata_hybrid._smallfile import read_text
 from kata_hybrid.errors import ConfigError, UnsupportedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from dataclasses import dataclass
+else:
+    from kata_hybrid._record import dataclass
 
 CGROUP_ROOT = "/sys/fs/cgroup"
 UNIFIED = ""  # the key of the v2 hierarchy, as in state.json
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def detect(root: str = "/") -> Layout:
     return _layout_of(_read(root, "proc/self/mountinfo"), _read(root, "proc/self/cgroup"), root)
 
 
-@lru_cache(maxsize=4)
+@kept(4)
 def _layout_of(mountinfo: str, cgroup: str, root: str) -> Layout:
     """Mounts seldom change between launches: the texts are read each time, but parsed only when new."""
     mounts = _visible(_parse_mountinfo(mountinfo))
@@ -211,7 +211,10 @@ def _read(root: str, name: str) -> str:
 
 
 def _unescape(text: str) -> str:
-    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
+    """Blanks, line ends and backslashes stand as three octal digits behind a backslash."""
+    for escape, plain in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\043", "#"), ("\\134", "\\")):
+        text = text.replace(escape, plain)
+    return text
 
 
 def _single_slash(path: str) -> str:

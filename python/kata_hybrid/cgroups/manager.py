@@ -7,21 +7,25 @@ makes an equal manager of them in another process.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 from kata_hybrid.cgroups.layout import UNIFIED
 from kata_hybrid.errors import CgroupError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from dataclasses import dataclass
     from types import TracebackType
-    from typing import Self
+    from typing import Protocol, Self
 
     from kata_hybrid.cgroups.layout import Layout
     from kata_hybrid.cgroups.oom import OomWatch
     from kata_hybrid.cgroups.stats import Stats
     from kata_hybrid.oci.config import Resources
+else:
+    from kata_hybrid._record import dataclass
+
+    Protocol = object
 
 
 @dataclass(slots=True)

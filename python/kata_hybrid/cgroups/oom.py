@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING, Protocol
 
 from kata_hybrid.cgroups.files import failure, read_table, write_text
 from kata_hybrid.errors import CgroupError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Protocol, Self
+else:
+    Protocol = object
 
 
 class OomWatch(Protocol):

@@ -7,12 +7,11 @@ Documentation/admin-guide/cgroup-v1/.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kata_hybrid.cgroups.convert import pids_max
 from kata_hybrid.cgroups.settings import Setting, Undo
 from kata_hybrid.errors import ConfigError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

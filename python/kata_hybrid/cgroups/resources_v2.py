@@ -5,19 +5,20 @@ Sources: runtime-spec config-linux.md; Linux Documentation/admin-guide/cgroup-v2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from kata_hybrid.cgroups.convert import DEFAULT_CPU_PERIOD, cpu_weight, io_weight, pids_max, size_or_max
 from kata_hybrid.cgroups.files import to_int
 from kata_hybrid.cgroups.resources_v1 import rdma_setting
 from kata_hybrid.cgroups.settings import Setting, Undo
 from kata_hybrid.errors import ConfigError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from dataclasses import dataclass
 
     from kata_hybrid.oci.config import CPU, BlockIO, HugepageLimit, Memory, Resources
+else:
+    from kata_hybrid._record import dataclass
 
 _AT = "linux.resources"
 _IO_MAX = (
@@ -39,7 +40,10 @@ class Present:
     has_bfq: bool = False
 
 
-def settings(resources: Resources, present: Present = Present()) -> list[Setting]:
+_ALL_PRESENT = Present()
+
+
+def settings(resources: Resources, present: Present = _ALL_PRESENT) -> list[Setting]:
     """Everything but devices, in the order to write; ``unified`` last so that it wins.
 
     Raises:

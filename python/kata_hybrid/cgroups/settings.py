@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import TYPE_CHECKING
 
 from kata_hybrid.cgroups.files import read_or_none, write_text
 from kata_hybrid.errors import CgroupError, UnsupportedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from dataclasses import dataclass, replace
+    from enum import Enum
+else:
+    from kata_hybrid._record import Enum, dataclass, replace
 
 
 class Undo(Enum):

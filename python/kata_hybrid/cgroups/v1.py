@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal as signals
-from functools import partial
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from kata_hybrid.cgroups import devices, freeze, oom, resources_v1
 from kata_hybrid.cgroups.files import (
@@ -31,12 +27,21 @@ from kata_hybrid.cgroups.stats_v1 import read_stats
 from kata_hybrid.cgroups.tree import pids_of, refuse_in_use, remove_all
 from kata_hybrid.errors import CgroupError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from functools import partial
+    from signal import SIGKILL
+    from types import MappingProxyType
 
     from kata_hybrid.cgroups.settings import Setting
     from kata_hybrid.cgroups.stats import Stats
     from kata_hybrid.oci.config import Resources
+else:
+    from _functools import partial  # without functools and its collections
+    from _signal import SIGKILL  # signal makes enumerations of them
+
+    MappingProxyType = type(object.__dict__)
 
 _NO_RIGHTS = (errno.EPERM, errno.EACCES, errno.EROFS)
 _SIGNAL_ROUNDS = 10
@@ -139,9 +144,9 @@ class V1Manager:
         try:
             self._signal_tree(signal)
         finally:
-            if not was_frozen or signal == signals.SIGKILL:
+            if not was_frozen or signal == SIGKILL:
                 self._thaw_if_there()
-        if signal == signals.SIGKILL:
+        if signal == SIGKILL:
             self._kill_unified()
 
     def stats(self) -> Stats:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal as signals
-from functools import partial
-from typing import TYPE_CHECKING
 
 from kata_hybrid.cgroups import devices, freeze, oom, resources_v2
 from kata_hybrid.cgroups.controllers import Enabled, enable
@@ -26,11 +23,17 @@ from kata_hybrid.cgroups.stats_v2 import read_stats
 from kata_hybrid.cgroups.tree import pids_of, refuse_in_use, remove_all
 from kata_hybrid.errors import CgroupError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from functools import partial
+    from signal import SIGKILL
 
     from kata_hybrid.cgroups.stats import Stats
     from kata_hybrid.oci.config import Resources
+else:
+    from _functools import partial  # without functools and its collections
+    from _signal import SIGKILL  # signal makes enumerations of them
 
 _NO_RIGHTS = (errno.EPERM, errno.EACCES, errno.EROFS)
 # Wanted for every container, for its counters; others are enabled when a limit asks for them.
@@ -121,7 +124,7 @@ class V2Manager:
     def kill_all(self, signal: int) -> None:
         if self._directory is None or not os.path.isdir(self._directory):
             return
-        if signal == signals.SIGKILL and self._kill_at_once():
+        if signal == SIGKILL and self._kill_at_once():
             return
         was_frozen = self.is_frozen()
         if not was_frozen and os.getpid() not in self.pids():

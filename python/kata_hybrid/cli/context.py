@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dataclasses import dataclass
+
     from ..runtime import Runtime
     from .log import Log
+else:
+    from kata_hybrid._record import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..errors import KataHybridError
 from .launching import (
@@ -19,11 +17,16 @@ from .launching import (
 )
 from .texts import CommandError, describe, start_failure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dataclasses import replace
+
     from ..oci.config import Spec
     from ..runtime import Container
     from .context import Context
     from .options import Option, Parsed
+else:
+    from kata_hybrid._record import replace
 
 WORDS = "<container-id>"
 OPTIONS: tuple[Option, ...] = CREATE_OPTIONS

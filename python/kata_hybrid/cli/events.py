@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from .context import write_out
 from .options import FLAG, Option
 from .texts import CommandError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..cgroups.stats import BlkioEntry, BlkioStats, CpuStats, MemoryData, MemoryStats, Stats
     from .context import Context

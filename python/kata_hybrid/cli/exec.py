@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..errors import KataHybridError
 from ..oci.config import Capabilities, User
@@ -12,13 +10,17 @@ from .launching import absolute, check_terminal, listen_fds, preserved, send_pid
 from .options import FLAG, MANY, Option, check_arity
 from .texts import CommandError, describe, start_failure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from dataclasses import replace
 
     from ..oci.config import Process as ProcessConfig
     from ..runtime import Container, Process
     from .context import Context
     from .options import Parsed
+else:
+    from kata_hybrid._record import replace
 
 FAILED_STATUS = 255
 STOP_AT_WORD = True

@@ -15,10 +15,10 @@ import signal
 import struct
 import termios
 import tty
-from typing import TYPE_CHECKING
 
 from ..errors import KataHybridError, SignalError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Any, Self

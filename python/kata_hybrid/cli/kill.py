@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import ConfigError
 from .options import FLAG, Option
 from .texts import CommandError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .context import Context
     from .options import Parsed

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from .options import FLAG, Option
 from .texts import CommandError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import replace
 
     from ..oci.config import Process as ProcessConfig
     from ..oci.config import Spec
     from ..runtime import Process
     from .options import Parsed
+else:
+    from kata_hybrid._record import replace
 
 FIRST_FD = 3
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from typing import TYPE_CHECKING
 
 from .context import write_out
 from .options import FLAG, Option
 from .state import state_object
 from .texts import CommandError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 

@@ -7,12 +7,11 @@ itself goes to stderr. One record is one line.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 
 FORMATS = ("text", "json")
-_PLAIN = re.compile(r"[A-Za-z0-9\-._/@^+]+")
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._/@^+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -62,17 +61,17 @@ class Log:
 def record(form: str, level: str, message: str, when: str) -> str:
     """One record without its line end."""
     if form == "json":
-        import json  # not needed by the text form
+        from .. import _json  # not needed by the text form
 
         clean = message.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         pairs = {"level": level, "msg": clean, "time": when}
-        return json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
+        return _json.dumps(pairs, ensure_ascii=False)
     return f"time={quote(when)} level={level} msg={quote(message)}"
 
 
 def quote(text: str) -> str:
     """A value of the text form: bare when it is plain, else in double quotes with escapes."""
-    if _PLAIN.fullmatch(text):
+    if text and _PLAIN.issuperset(text):
         return text
     return '"' + "".join(_quoted(char) for char in text) + '"'
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from .context import Context, write_out
 from .log import FORMATS, Log
 from .options import FLAG, Option, Parsed, UsageError, boolean, check_arity, parse, usage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType

@@ -6,10 +6,12 @@ repeated options the last counts unless the table says that they collect; ``--``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NamedTuple
+else:
+    from kata_hybrid._record import NamedTuple
 
 FLAG = "flag"
 VALUE = "value"

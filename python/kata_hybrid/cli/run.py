@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import HookError, KataHybridError
 from .create import make
 from .launching import CREATE_OPTIONS, load_bundle
 from .options import FLAG, Option
 from .texts import CommandError, describe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..oci.config import Spec
     from ..runtime import Container

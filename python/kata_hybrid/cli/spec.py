@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ..oci.config import IDMapping, Mount, Namespace, NamespaceType
 from ..oci.defaults import default_spec
@@ -13,10 +11,15 @@ from ..oci.encode import spec_to_dict
 from .options import FLAG, Option
 from .texts import CommandError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dataclasses import replace
+
     from ..oci.config import Spec
     from .context import Context
     from .options import Parsed
+else:
+    from kata_hybrid._record import replace
 
 WORDS = ""
 OPTIONS: tuple[Option, ...] = (

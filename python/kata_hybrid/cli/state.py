@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from .context import write_out
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..runtime import ContainerState
     from .context import Context

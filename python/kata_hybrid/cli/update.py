@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING
 
 from .options import Option
 from .texts import CommandError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .context import Context
     from .options import Parsed

@@ -15,9 +15,9 @@ input. Text is ``str`` with surrogate escapes for bytes that are no UTF-8.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from functools import lru_cache
+from _collections_abc import Mapping  # collections.abc imports all of collections
 
+from .._light import kept
 from .._smallfile import read_bytes
 from ..errors import ConfigError
 from ._decode import decode, load_json
@@ -93,7 +93,7 @@ def load_spec(bundle_dir: str | os.PathLike[str]) -> Spec:
     return _kept_spec(data) if len(data) <= _KEPT_BYTES else parse_spec(data)
 
 
-@lru_cache(maxsize=8)
+@kept(8)
 def _kept_spec(data: bytes) -> Spec:
     """The file is read each time, but parsed only when it is not one of the last: a Spec is immutable."""
     return parse_spec(data)

@@ -10,17 +10,21 @@ a known one in case only (Go's decoder would have taken it).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from _collections_abc import Mapping  # collections.abc imports all of collections
 
+from .. import _json
+from .._record import described
 from ..errors import ConfigError
 from . import config
 from ._keys import CLOSED, I64, IGNORED, LENIENT, RANGES, json_key
 
-T = TypeVar("T")
-Decoder = Callable[[Any], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+    Decoder = Callable[[Any], Any]
 
 _MAX_SHOWN = 60
 
@@ -41,12 +45,18 @@ def load_json(data: bytes | str, what: str) -> object:
         ConfigError: it is no JSON, or nested too deep, or a number has thousands of digits.
     """
     try:
-        text = data if isinstance(data, str) else bytes(data).decode("utf-8", "surrogateescape")
-        return json.loads(text, parse_constant=_no_constant)
-    except json.JSONDecodeError as err:
-        raise ConfigError(what, f"not JSON: {err.msg} at line {err.lineno} column {err.colno}") from None
+        text = data if isinstance(data, str) else bytes(data)
+        return _json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as err:
-        raise ConfigError(what, f"not JSON: {str(err).partition(';')[0]}") from None
+        raise ConfigError(what, f"not JSON: {_problem(err)}") from None
+
+
+def _problem(err: Exception) -> str:
+    from json import JSONDecodeError
+
+    if isinstance(err, JSONDecodeError):
+        return f"{err.msg} at line {err.lineno} column {err.colno}"
+    return str(err).partition(";")[0]
 
 
 def decode(kind: type[T], value: object, at: str = "") -> T:
@@ -93,13 +103,13 @@ def _make_object_decoder(kind: type) -> Decoder:
     name = kind.__name__
     table: dict[str, tuple[str, Decoder]] = {}
     required: list[tuple[str, str, Any]] = []
-    for item in fields(kind):  # every kind is a dataclass of config
-        decoder = _SPECIAL.get((name, item.name)) or _for_annotation(str(item.type), name, item.name)
-        key = json_key(item.name)
-        table[key] = (item.name, decoder)
-        if item.default is MISSING and item.default_factory is MISSING:
-            empty = "" if str(item.type) == "str" else ()
-            required.append((item.name, key, empty if (name, item.name) in LENIENT else MISSING))
+    for field, annotation, default in described(kind):
+        decoder = _SPECIAL.get((name, field)) or _for_annotation(annotation, name, field)
+        key = json_key(field)
+        table[key] = (field, decoder)
+        if default is None:
+            empty = "" if annotation == "str" else ()
+            required.append((field, key, empty if (name, field) in LENIENT else None))
     folded = {key.lower(): key for key in table}
 
     def decode_object(value: Any) -> Any:
@@ -118,7 +128,7 @@ def _make_object_decoder(kind: type) -> Decoder:
                     raise
         for attribute, key, empty in required:
             if attribute not in found:
-                if empty is MISSING:
+                if empty is None:
                     raise _Wrong("must be set", key)
                 found[attribute] = empty
         return kind(**found)
@@ -263,7 +273,7 @@ def _shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
-        return json.dumps(value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "...")
+        return _json.dumps(value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "...")
     if isinstance(value, int):
         return str(value) if value.bit_length() <= 128 else "a number beyond all ranges"
     if isinstance(value, float):

@@ -6,7 +6,7 @@ Source: runtime-spec, config.md, config-linux.md and schema/*.json.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from .._light import kept
 
 _WORDS = {"id": "ID", "io": "IO", "oom": "OOM", "cpu": "CPU", "tcp": "TCP", "iops": "IOPS"}
 _ODD_KEYS = {
@@ -17,7 +17,7 @@ _ODD_KEYS = {
 }
 
 
-@lru_cache(maxsize=256)
+@kept(256)
 def json_key(name: str) -> str:
     """The JSON key of a dataclass field: ``block_io`` gives ``blockIO``."""
     if name in _ODD_KEYS:

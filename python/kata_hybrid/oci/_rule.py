@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import TypeAlias
+from .. import _json
 
-Problem: TypeAlias = tuple[str, str]
-"""(JSON path, what is wrong there)."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Problem = tuple[str, str]
+    """(JSON path, what is wrong there)."""
 
 
 def quoted(text: str) -> str:
     """In double quotes with escapes, clipped to 200 characters, ASCII only."""
-    return json.dumps(text if len(text) <= 200 else text[:200] + "...")
+    return _json.dumps(text if len(text) <= 200 else text[:200] + "...")

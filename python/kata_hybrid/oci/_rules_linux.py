@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from ._rule import quoted
 from .config import NamespaceType
 from .names import PERSONALITIES, ROOTFS_PROPAGATIONS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,7 +18,6 @@ _IPC_SYSCTLS = frozenset(
     for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
 )
 _INTERFACE_NAME_BYTES = 15  # IFNAMSIZ without the NUL
-_SEPARATOR = re.compile(r"[./]")
 
 
 def linux_problems(spec: Spec) -> Iterator[Problem]:
@@ -48,8 +45,8 @@ def sysctl_name(key: str) -> str:
 
     Whichever of ``.`` and ``/`` comes first separates; the other one stands for itself (sysctl(8)).
     """
-    first = _SEPARATOR.search(key)
-    if first is not None and first.group() == "/":
+    slash, dot = key.find("/"), key.find(".")
+    if slash >= 0 and (dot < 0 or slash < dot):
         return key.translate({ord("/"): ".", ord("."): "/"})
     return key
 
@@ -57,7 +54,7 @@ def sysctl_name(key: str) -> str:
 def _sysctl_problems(spec: Spec, key: str, value: str, kinds: set[NamespaceType]) -> Iterator[Problem]:
     at = f"linux.sysctl[{quoted(key)}]"
     name = sysctl_name(key)
-    if "\0" in key or "\0" in value or not all(_SEPARATOR.split(key)):
+    if "\0" in key or "\0" in value or not all(key.replace("/", ".").split(".")):
         yield at, "an empty path component or a nul byte"
     if name in _IPC_SYSCTLS or name.startswith("fs.mqueue."):
         if NamespaceType.IPC not in kinds:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from ._rule import quoted
 from .names import IOPRIO_CLASSES, RLIMITS, SCHEDULER_FLAGS, SCHEDULER_POLICIES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ._rule import Problem
     from .config import Process, Scheduler
-
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
 
 def process_problems(process: Process, at: str) -> Iterator[Problem]:
@@ -114,4 +110,7 @@ def _affinity_problems(process: Process, at: str) -> Iterator[Problem]:
 
 def is_cpu_list(text: str) -> bool:
     """Whether ``text`` has the form ``0-3,5`` (cpuset(7), list format)."""
-    return text.isascii() and _CPU_LIST.fullmatch(text) is not None
+    if not text.isascii():
+        return False
+    bounds = [bound for part in text.split(",") for bound in part.split("-", 1)]
+    return all(bound.isdecimal() for bound in bounds)

@@ -9,14 +9,13 @@ Source: https://github.com/opencontainers/runtime-spec, config.md and config-lin
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from dataclasses import dataclass, field
+    from enum import Enum
 else:
-    from ._record import dataclass, field
+    from .._record import Enum, dataclass, field
 
 
 class NamespaceType(Enum):

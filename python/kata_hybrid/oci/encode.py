@@ -6,17 +6,19 @@ escapes) through a round trip.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from _collections_abc import Mapping  # collections.abc imports all of collections
 
+from .._record import described
+from . import config
 from ._keys import ALWAYS, json_key
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from . import config
+    from collections.abc import Callable
+    from typing import Any
 
-Json = dict[str, Any]
+    Json = dict[str, Any]
+    _Row = tuple[str, str, Callable[[], Any] | None]
 
 
 def spec_to_dict(spec: config.Spec) -> Json:
@@ -44,7 +46,6 @@ def to_json(value: object) -> Any:
     return _value(value)
 
 
-_Row = tuple[str, str, Callable[[], Any] | None]
 _rows: dict[type, tuple[_Row, ...]] = {}
 
 
@@ -52,18 +53,11 @@ def _rows_of(kind: type) -> tuple[_Row, ...]:
     """(attribute, key, its default or None when it is always written) of each field."""
     rows = _rows.get(kind)
     if rows is None:
-        rows = _rows[kind] = tuple(_row(kind.__name__, item) for item in fields(kind))
+        rows = _rows[kind] = tuple(
+            (name, json_key(name), None if (kind.__name__, name) in ALWAYS else default)
+            for name, _, default in described(kind)
+        )
     return rows
-
-
-def _row(kind_name: str, item: Any) -> _Row:
-    default: Callable[[], Any] | None = None
-    if (kind_name, item.name) not in ALWAYS:
-        if item.default is not MISSING:
-            default = lambda value=item.default: value  # noqa: E731 - bound now, called later
-        elif item.default_factory is not MISSING:
-            default = item.default_factory
-    return item.name, json_key(item.name), default
 
 
 def _object(value: Any) -> Json:
@@ -77,15 +71,15 @@ def _object(value: Any) -> Json:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
     if isinstance(value, (str, int)):
         return value
     if isinstance(value, tuple):
         return [_value(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _value(item) for key, item in value.items()}
-    if is_dataclass(value):
+    if isinstance(value, config.NamespaceType):
+        return value.value
+    if hasattr(value, "__record__"):
         return _object(value)
     raise TypeError(f"no JSON form for {type(value).__name__}")
 

@@ -9,18 +9,18 @@ Sources: runtime-spec, config.md and config-linux.md; runc's validator for the t
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING
-
 from ..errors import ConfigError
 from . import _rules_linux, _rules_mounts, _rules_namespaces, _rules_process, _rules_resources, _rules_seccomp
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterator
 
     from ._rule import Problem
     from .config import Hook, Process, Resources, Spec
-
+else:
+    from _collections import deque  # collections itself takes a millisecond
 
 _found_right: deque[Spec] = deque(maxlen=8)
 

@@ -8,12 +8,12 @@ not count, so that init can use them as C strings where they lie.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from .._light import kept
 from ..errors import ConfigError
 from .steps import OPCODES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,7 +34,7 @@ def encode(steps: Iterable[Step]) -> bytes:
     return b"".join((MAGIC, struct.pack("<I", len(encoded)), *encoded))
 
 
-@lru_cache(maxsize=1024)
+@kept(1024)
 def _step(opcode: int, step: Step) -> bytes:
     """Kept, as most steps are the same for every container; by opcode too, in which equal tuples differ."""
     out = bytearray(struct.pack("<BB", opcode, len(step)))

@@ -5,11 +5,10 @@ Source: runtime-spec, config.md#posix-platform-hooks.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
-
+from .. import _json
 from . import steps
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -58,4 +57,4 @@ def state_json(spec: Spec, options: LaunchOptions, *, status: str, pid: int) -> 
     }
     if spec.annotations:
         state["annotations"] = dict(spec.annotations)
-    return json.dumps(state, separators=(",", ":")).encode()
+    return _json.dumps(state).encode()

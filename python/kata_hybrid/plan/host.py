@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+
+from kata_hybrid._light import kept
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+    from typing import Literal
+else:
+    from kata_hybrid._record import dataclass
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class HostFacts:
     pidfd_setns: bool = True
 
 
-@lru_cache(maxsize=1)
+@kept(1)
 def host_facts() -> HostFacts:
     """Ask this host, once per process. Reads ``/proc`` and ``/sys``; never fails, absent means no."""
     kernel = _kernel(os.uname().release)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
 from .encode import encode
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .steps import Step
+    from dataclasses import dataclass
+    from typing import Literal
 
-FdRequest: TypeAlias = str
+    from .steps import Step
+else:
+    from kata_hybrid._record import dataclass
+
+FdRequest = str
 """A file the launcher must open, by symbol: ``cgroup:<n>`` (the n-th file of the cgroup join), ``ns:<path>``
 (that namespace file, read-only), ``pidfd`` (of the container's init), ``fifo`` (O_PATH of the exec fifo),
 ``console`` (a socket that takes the pty master)."""
@@ -89,11 +91,14 @@ class LaunchPlan:
     user_maps: tuple[str, str] | None = None
     preserve_fds: int = 0
 
-    @cached_property
+    @property
     def encoded(self) -> bytes:
         """The bytes for ``_core.spawn``; asked for once to find what is wrong, and again to launch.
 
         Raises:
             ConfigError: a text holds a NUL.
         """
-        return encode(self.steps)
+        known: bytes | None = self.__dict__.get("_encoded")
+        if known is None:
+            known = self.__dict__["_encoded"] = encode(self.steps)
+        return known

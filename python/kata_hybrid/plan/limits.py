@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import ConfigError, UnsupportedError
 from ..oci.config import NamespaceType as Ns
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..oci.config import Process, Spec
     from .host import HostFacts

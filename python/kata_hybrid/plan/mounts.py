@@ -9,7 +9,6 @@ Sources: runtime-spec, config.md#mounts; mount(2); mount_setattr(2).
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, UnsupportedError
 from .options import (
@@ -23,11 +22,13 @@ from .options import (
     Folded,
     fold_options,
 )
-from .steps import BindMount, MountFs, Remount, Step, Symlink
+from .steps import BindMount, MountFs, Remount, Symlink
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..oci.config import Mount, Spec
     from .launch import CgroupJoin
+    from .steps import Step
 
 _OPEN_PROC = """
 cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo sys/kernel/ns_last_pid sys/crypto/fips_enabled

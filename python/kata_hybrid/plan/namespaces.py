@@ -10,19 +10,21 @@ config-linux.md#namespaces.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from ..errors import ConfigError, UnsupportedError
 from ..oci.config import NamespaceType as Ns
-from .steps import SYNC_USERMAP, BecomeRoot, Fork, Setns, Step, Sync, TimeOffsets, Unshare
+from .steps import SYNC_USERMAP, BecomeRoot, Fork, Setns, Sync, TimeOffsets, Unshare
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from dataclasses import dataclass
 
     from ..oci.config import IDMapping, Linux, TimeOffset
     from .host import HostFacts
     from .launch import FdRequest
+    from .steps import Step
+else:
+    from kata_hybrid._record import dataclass
 
 CLONE_FLAGS: dict[Ns, int] = {
     Ns.USER: 0x10000000,

@@ -6,13 +6,15 @@ Sources: mount(2), mount_setattr(2), mount_namespaces(7); runtime-spec, config.m
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, UnsupportedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from dataclasses import dataclass
+else:
+    from kata_hybrid._record import dataclass
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2

@@ -7,13 +7,13 @@ runtime-spec, config.md#process.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from ..oci.names import RLIMITS
 from . import steps
 from .capabilities import capability_mask
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

@@ -6,12 +6,12 @@ Sources: seccomp(2), <linux/seccomp.h>; runtime-spec, config-linux.md#seccomp.
 from __future__ import annotations
 
 import errno
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from .._light import kept
 from ..errors import ConfigError, UnsupportedError
 from . import steps
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..oci.config import Seccomp, Syscall
 
@@ -104,7 +104,7 @@ def _rule(entry: Syscall, at: str) -> Rule:
     return entry.names, action_code(entry.action, entry.errno_ret, f"{at}.action"), args
 
 
-@lru_cache(maxsize=8)
+@kept(8)
 def seccomp_step(profile: Seccomp) -> steps.Seccomp:
     """The step that loads ``profile``. Kept, for most containers of a host have the same profile.
 

@@ -7,7 +7,12 @@ none. Targets named ``path`` or ``target`` are inside the rootfs until ``Pivot``
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple, TypeAlias
+else:
+    from kata_hybrid._record import NamedTuple
+
 
 SYNC_USERMAP = 1
 SYNC_HOOKS = 2
@@ -270,52 +275,53 @@ class SessionKeyring(NamedTuple):
     join: int
 
 
-Step: TypeAlias = (
-    Sync
-    | JoinCgroup
-    | OomScoreAdj
-    | Setns
-    | Unshare
-    | TimeOffsets
-    | Fork
-    | BecomeRoot
-    | Setsid
-    | LoopbackUp
-    | RootPropagation
-    | PrepareRootfs
-    | MountFs
-    | BindMount
-    | Remount
-    | Symlink
-    | Device
-    | MaskPath
-    | ReadonlyPath
-    | Sysctl
-    | MakeCwd
-    | Pivot
-    | RootfsReadonly
-    | Hostname
-    | Domainname
-    | Rlimit
-    | NoNewPrivs
-    | Seccomp
-    | BoundingCaps
-    | User
-    | Caps
-    | Umask
-    | Chdir
-    | Console
-    | ChownStdio
-    | StdioNull
-    | FindExecutable
-    | ExecFifo
-    | Hook
-    | Exec
-    | Personality
-    | IOPriority
-    | Scheduler
-    | SessionKeyring
-)
+if TYPE_CHECKING:
+    Step: TypeAlias = (
+        Sync
+        | JoinCgroup
+        | OomScoreAdj
+        | Setns
+        | Unshare
+        | TimeOffsets
+        | Fork
+        | BecomeRoot
+        | Setsid
+        | LoopbackUp
+        | RootPropagation
+        | PrepareRootfs
+        | MountFs
+        | BindMount
+        | Remount
+        | Symlink
+        | Device
+        | MaskPath
+        | ReadonlyPath
+        | Sysctl
+        | MakeCwd
+        | Pivot
+        | RootfsReadonly
+        | Hostname
+        | Domainname
+        | Rlimit
+        | NoNewPrivs
+        | Seccomp
+        | BoundingCaps
+        | User
+        | Caps
+        | Umask
+        | Chdir
+        | Console
+        | ChownStdio
+        | StdioNull
+        | FindExecutable
+        | ExecFifo
+        | Hook
+        | Exec
+        | Personality
+        | IOPriority
+        | Scheduler
+        | SessionKeyring
+    )
 
 OPCODES: dict[type[Step], int] = {
     Sync: 1,

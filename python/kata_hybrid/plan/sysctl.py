@@ -5,12 +5,11 @@ Sources: namespaces(7), ipc_namespaces(7), proc_sys(5); runtime-spec, config-lin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import ConfigError
 from ..oci.config import NamespaceType as Ns
 from . import steps
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

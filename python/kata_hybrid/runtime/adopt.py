@@ -6,22 +6,24 @@ one, so that nothing here can touch a stranger that got the number later.
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from kata_hybrid import _core, cgroups
+from kata_hybrid import _core, _json, cgroups
 from kata_hybrid.errors import ContainerNotFound, StateError
 from kata_hybrid.oci import load_spec, spec_to_dict
 from kata_hybrid.oci.config import NamespaceType
 from kata_hybrid.runtime.destroy import kill_everything
 from kata_hybrid.runtime.process import Process
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import suppress
+
     from kata_hybrid.cgroups import Manager
     from kata_hybrid.oci.config import Spec
     from kata_hybrid.state import StateDir, StateDocument, Store
+else:
+    from kata_hybrid._light import suppress
 
 CONFIG_FILE = "config.json"
 """In the state directory: a configuration that was given as an object and so is in no bundle."""
@@ -51,7 +53,7 @@ def write_spec(directory: StateDir, spec: Spec) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="ascii") as file:
-            json.dump(spec_to_dict(spec), file)
+            file.write(_json.dumps(spec_to_dict(spec)))
     except OSError as err:
         raise StateError(f"cannot write: {err.strerror}", path=path) from err
 

@@ -16,12 +16,13 @@ import select
 import socket
 import struct
 import termios
-from typing import TYPE_CHECKING, Final
 
 from kata_hybrid.errors import LaunchError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import ExitStack
+    from typing import Final
 
 RECEIVE_TIMEOUT_SECONDS: Final = 10.0
 

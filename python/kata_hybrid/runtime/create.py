@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from kata_hybrid import cgroups
 from kata_hybrid.errors import CgroupError, ConfigError
@@ -34,8 +31,11 @@ from kata_hybrid.runtime.stdio import Stdio
 from kata_hybrid.runtime.undo import Undo
 from kata_hybrid.state import Sidecar, build_document, check_container_id, process_start_time
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
+    from dataclasses import dataclass, field
 
     from kata_hybrid import _core
     from kata_hybrid.cgroups import Manager
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from kata_hybrid.plan import LaunchPlan
     from kata_hybrid.runtime.stdio import OpenedStdio
     from kata_hybrid.state import StateDir, StateDocument, Store
+else:
+    from kata_hybrid._light import ExitStack
+    from kata_hybrid._record import dataclass, field
 
 
 @dataclass(frozen=True)

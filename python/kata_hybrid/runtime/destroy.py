@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from typing import TYPE_CHECKING, Final
 
 from kata_hybrid.errors import ContainerNotStopped
 from kata_hybrid.runtime import orphans
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from signal import SIGKILL
+    from typing import Final
+
     from kata_hybrid.cgroups import Manager
     from kata_hybrid.runtime.process import Process
+else:
+    from _signal import SIGKILL  # signal makes enumerations of them
 
 KILL_TIMEOUT_SECONDS: Final = 10.0
 """As long as runc waits (100 times 100 ms)."""
@@ -53,9 +57,9 @@ def _kill_once(manager: Manager, init: Process | None) -> None:
     """Signal first, thaw after: a frozen process then wakes up only to die."""
     if init is not None and init.child is not None:
         try:
-            init.child.send_signal(signal.SIGKILL)
+            init.child.send_signal(SIGKILL)
         except ProcessLookupError:  # it died between the look and the signal
             return
-    manager.kill_all(signal.SIGKILL)
+    manager.kill_all(SIGKILL)
     if manager.is_frozen():
         manager.thaw()

@@ -6,13 +6,8 @@ and is in the container's cgroups before it has anything to lose.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import signal
-import threading
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from _thread import allocate_lock as Lock  # noqa: N812 - threading itself takes three milliseconds
 
 from kata_hybrid import cgroups
 from kata_hybrid.errors import ConfigError, ContainerNotRunning, ProcessExists
@@ -27,14 +22,23 @@ from kata_hybrid.runtime.pidfile import write_pid_file
 from kata_hybrid.runtime.process import Process
 from kata_hybrid.runtime.undo import Undo
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack, contextmanager
+    from dataclasses import dataclass, replace
+    from signal import SIGKILL
 
     from kata_hybrid import _core
     from kata_hybrid.cgroups import Manager
     from kata_hybrid.oci.config import Spec
     from kata_hybrid.plan import LaunchPlan
     from kata_hybrid.runtime.stdio import Stdio
+else:
+    from _signal import SIGKILL  # signal makes enumerations of them
+
+    from kata_hybrid._light import ExitStack, contextmanager
+    from kata_hybrid._record import dataclass, replace
 
 SETTLE_SECONDS = 2.0
 
@@ -67,7 +71,7 @@ def process_of(
         base = command
     else:
         own = spec.process or ProcessConfig(cwd="/", args=())
-        base = dataclasses.replace(own, args=tuple(command), terminal=False)
+        base = replace(own, args=tuple(command), terminal=False)
     if not base.args:
         raise ConfigError("process.args", "process args cannot be empty")
     changes: dict[str, object] = {}
@@ -79,7 +83,7 @@ def process_of(
         changes["user"] = _user(user)
     if terminal is not None:
         changes["terminal"] = terminal
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+    return replace(base, **changes)  # type: ignore[arg-type]
 
 
 def _user(text: str) -> User:
@@ -162,7 +166,7 @@ def _plan(
 def kill_and_reap(child: _core.Child) -> None:
     """End a process of ours that nobody has got yet."""
     if child.poll() is None:
-        child.send_signal(signal.SIGKILL)
+        child.send_signal(SIGKILL)
         child.wait(SETTLE_SECONDS)
 
 
@@ -183,7 +187,7 @@ class ExecTable:
 
     def __init__(self, *, container_id: str, init: Process) -> None:
         self._container_id = container_id
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._numbers = itertools.count(1)
         self._reserved: set[str] = {init.exec_id}
         self._named: dict[str, Process] = {init.exec_id: init}

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING
 
 from kata_hybrid.errors import LaunchError, StatusError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kata_hybrid import _core
 

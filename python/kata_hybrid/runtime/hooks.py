@@ -10,21 +10,24 @@ Sources: runtime-spec config.md#posix-platform-hooks; runc libcontainer/configs 
 
 from __future__ import annotations
 
-import json
 import os
 import select
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
 
+from kata_hybrid import _json
 from kata_hybrid.errors import HookError
 from kata_hybrid.runtime import orphans
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
+    from contextlib import ExitStack
+    from typing import Final
 
     from kata_hybrid.oci.config import Hook
     from kata_hybrid.runtime.status import ContainerState
+else:
+    from kata_hybrid._light import ExitStack
 
 CAPTURED_BYTES: Final = 32 * 1024
 """How much of each output goes into an error text."""
@@ -42,7 +45,7 @@ def run_hooks(kind: str, hooks: Sequence[Hook], state: ContainerState) -> None:
     """
     if not hooks:
         return
-    payload = json.dumps(state.for_hooks(), separators=(",", ":")).encode()
+    payload = _json.dumps(state.for_hooks()).encode()
     for index, hook in enumerate(hooks):
         problem = _run(hook, payload, cwd=state.bundle)
         if problem is not None:

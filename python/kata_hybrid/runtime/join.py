@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
 from kata_hybrid.plan import CgroupJoin, CgroupMount
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Final
+
     from kata_hybrid.cgroups import Hierarchy, Layout, Manager
 
 UNIFIED: Final = ""

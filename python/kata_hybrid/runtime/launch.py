@@ -9,8 +9,6 @@ comes in as a function.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from kata_hybrid import _core
 from kata_hybrid.errors import HookError, KataHybridError, LaunchError
@@ -19,12 +17,16 @@ from kata_hybrid.runtime import orphans
 from kata_hybrid.runtime.idmap import write_user_maps
 from kata_hybrid.runtime.undo import Undo
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from dataclasses import dataclass, field
 
     from kata_hybrid.plan import LaunchPlan
 
     SyncAction = Callable[[int], None]
+else:
+    from kata_hybrid._record import dataclass, field
 
 
 @dataclass(frozen=True)

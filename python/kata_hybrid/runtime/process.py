@@ -7,18 +7,24 @@ threads may wait, all get the same answer, and none of them holds a lock that an
 from __future__ import annotations
 
 import errno
-import signal as _signal
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
 
 from kata_hybrid.errors import ConfigError, SignalError
 from kata_hybrid.runtime import orphans
 from kata_hybrid.runtime.console import set_window_size
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
+    from dataclasses import dataclass
+    from typing import Final
+
     from kata_hybrid import _core
     from kata_hybrid.runtime.stdio import OpenedStdio
     from kata_hybrid.runtime.streams import Stream
+else:
+    import _signal  # signal makes enumerations of its numbers
+
+    from kata_hybrid._record import dataclass
 
 UNKNOWN_STATUS: Final = (-1, -1)
 """What ``_core`` gives for a process that was not our child and whose status the kernel has dropped."""
@@ -69,10 +75,10 @@ def parse_signal(signal: str | int) -> int:
     return number
 
 
-_SIGNALS: Final = {s.name.removeprefix("SIG"): int(s) for s in _signal.Signals} | {
-    "IOT": int(_signal.SIGABRT),
-    "POLL": int(_signal.SIGIO),
-    "CLD": int(_signal.SIGCHLD),
+_SIGNALS: Final[dict[str, int]] = {
+    name[3:]: int(number)
+    for name, number in vars(_signal).items()
+    if name.startswith("SIG") and not name.startswith("SIG_") and isinstance(number, int)
 }
 
 

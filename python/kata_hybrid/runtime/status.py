@@ -7,12 +7,13 @@ still there it is *created*; else it is *running*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import dataclass, field
+    from enum import Enum
+else:
+    from kata_hybrid._record import Enum, dataclass, field
 
 
 class Status(Enum):

@@ -7,14 +7,16 @@ into the three descriptors for the child and the :class:`~kata_hybrid.runtime.st
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING
 
 from kata_hybrid.runtime.streams import Stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import ExitStack
+    from dataclasses import dataclass
+    from enum import Enum
+else:
+    from kata_hybrid._record import Enum, dataclass
 
 
 class _Kind(Enum):

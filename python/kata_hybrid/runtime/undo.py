@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, ParamSpec
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
     from types import TracebackType
+    from typing import ParamSpec
 
-P = ParamSpec("P")
+    P = ParamSpec("P")
+else:
+    from kata_hybrid._light import ExitStack
 
 
 class Undo(ExitStack):

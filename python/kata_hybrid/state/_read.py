@@ -5,9 +5,11 @@ runc 1.1 writes null and zero members, 1.4 and later leave them out; readers mus
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..errors import StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _INT64 = (-(2**63), 2**64 - 1)
 

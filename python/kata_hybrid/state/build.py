@@ -7,7 +7,6 @@ Sources: libcontainer's State and Config types as they appear in files of runc 1
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, Any
 
 from ..oci.config import NamespaceType
 from ..oci.devices import DEFAULT_DEVICE_RULES, DEFAULT_DEVICES
@@ -16,8 +15,10 @@ from .document import NAMESPACE_NAMES, make_labels, parse_document
 from .filters import seccomp_members
 from .limits import device_rule, write_resources
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from ..oci.config import Device, Hook, Hooks, IDMapping, Linux, Mount, Process, Spec
     from .document import StateDocument

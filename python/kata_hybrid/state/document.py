@@ -7,19 +7,21 @@ other and later runtimes survive a rewrite. Nothing read is trusted: a wrong typ
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
+from .. import _json
 from ..errors import StateError
 from ..oci.config import Hook, Hooks, NamespaceType
 from ._read import Reader
 from .limits import read_resources, write_resources
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import dataclass, field
+    from typing import Any
 
     from ..oci.config import Resources
+else:
+    from kata_hybrid._record import dataclass, field
 
 NAMESPACE_NAMES: dict[NamespaceType, str] = {
     NamespaceType.USER: "NEWUSER",
@@ -89,7 +91,7 @@ class StateDocument:
 
     def to_bytes(self) -> bytes:
         """The file's content: one line of JSON, ASCII only."""
-        return json.dumps(self.raw, separators=(",", ":")).encode("ascii")
+        return _json.dumps(self.raw).encode("ascii")
 
 
 def parse_document(data: bytes | str | Mapping[str, Any], *, path: str) -> StateDocument:
@@ -134,8 +136,7 @@ def load_object(data: bytes | str | Mapping[str, Any], *, path: str) -> dict[str
     if not isinstance(data, (bytes, str)):
         return dict(data)
     try:
-        text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
-        raw = json.loads(text)
+        raw = _json.loads(data)
     except (ValueError, RecursionError) as err:
         raise StateError(f"not a whole JSON document ({str(err).partition(';')[0]})", path=path) from None
     if not isinstance(raw, dict):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
+from .._light import kept
 from ..oci.names import SECCOMP_ARCHITECTURES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from ..oci.config import Seccomp, Syscall
 
@@ -34,7 +34,7 @@ _OPERATORS = {
 }
 
 
-@lru_cache(maxsize=8)
+@kept(8)
 def seccomp_members(seccomp: Seccomp) -> Mapping[str, Any]:
     """The ``seccomp`` object. ``flags`` is absent or a list, as in the configuration: they differ.
 

@@ -6,8 +6,6 @@ Source: opencontainers/cgroups, the Resources type; cgroup-v2.rst for the weight
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..oci.config import (
     CPU,
     BlockIO,
@@ -22,8 +20,10 @@ from ..oci.config import (
     WeightDevice,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from ..oci.config import DeviceCgroup
     from ._read import Reader

@@ -7,15 +7,16 @@ never an error.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
+from .. import _json
 from ._read import Reader
 from .document import load_object
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import dataclass, field
+else:
+    from kata_hybrid._record import dataclass, field
 
 _FORMAT = 1
 
@@ -52,7 +53,7 @@ class Sidecar:
             "fifo": self.fifo,
             "created": self.created,
         }
-        return json.dumps(members, separators=(",", ":")).encode("ascii")
+        return _json.dumps(members).encode("ascii")
 
 
 def parse_sidecar(data: bytes, *, path: str) -> Sidecar:

@@ -9,26 +9,29 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import stat
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ConfigError, ContainerExists, ContainerNotFound, StateError
 from .document import StateDocument, parse_document
 from .sidecar import Sidecar, parse_sidecar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import contextmanager, suppress
+    from dataclasses import replace
+    from typing import TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
+else:
+    from kata_hybrid._light import contextmanager, suppress
+    from kata_hybrid._record import replace
 
 STATE_FILE = "state.json"
 SIDECAR_FILE = "kata-hybrid.json"
 FIFO_NAME = "exec.fifo"
 
-_ID = re.compile(r"[A-Za-z0-9_+.\-]+")
+_ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+.-")
 _MAX_ID_BYTES = 255  # NAME_MAX: the id is a directory's name
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -41,7 +44,7 @@ def check_container_id(container_id: str) -> None:
     """
     if not container_id:
         raise ConfigError("id", "container id cannot be empty")
-    if not _ID.fullmatch(container_id) or container_id in (".", ".."):
+    if not _ID.issuperset(container_id) or container_id in (".", ".."):
         raise ConfigError("id", "invalid container ID format")
     if len(container_id) > _MAX_ID_BYTES:
         raise ConfigError("id", f"longer than {_MAX_ID_BYTES} bytes")
@@ -101,7 +104,7 @@ class Store:
             return []
         except OSError as err:
             raise StateError(f"cannot list containers: {err.strerror}", path=self.root) from err
-        return sorted(name for name in names if _ID.fullmatch(name))
+        return sorted(name for name in names if _ID.issuperset(name))
 
 
 class StateDir:

@@ -67,7 +67,8 @@ def _annotated(text: str, kind_name: str, field_name: str) -> st.SearchStrategy[
         return st.dictionaries(texts, inner, max_size=2)
     if text == "int":
         return st.integers(*RANGES.get((kind_name, field_name), I64))
-    scalars = {"str": texts, "bool": st.booleans(), "NamespaceType": st.sampled_from(config.NamespaceType)}
+    kinds = st.sampled_from(list(config.NamespaceType))
+    scalars = {"str": texts, "bool": st.booleans(), "NamespaceType": kinds}
     return scalars[text] if text in scalars else built(getattr(config, text))
 
 

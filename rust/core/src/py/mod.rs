@@ -3,6 +3,7 @@
 mod convert;
 mod device;
 mod grpc;
+mod json;
 mod launch;
 mod path;
 mod process;
@@ -19,6 +20,8 @@ mod _core {
     use super::device::{device_program, device_program_attach, device_program_query};
     #[pymodule_export]
     use super::grpc::GrpcConnection;
+    #[pymodule_export]
+    use super::json::{json_dumps, json_loads};
     #[pymodule_export]
     use super::launch::{describe_plan, spawn, Launch};
     #[pymodule_export]
