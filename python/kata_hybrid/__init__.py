@@ -10,8 +10,6 @@ Names are imported when they are first used: a command that only reads a state f
 
 from __future__ import annotations
 
-from importlib import import_module
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kata_hybrid.errors import (
@@ -107,7 +105,7 @@ _MODULES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_MODULES.get(name, "kata_hybrid.errors")), name)
+    value: object = getattr(__import__(_MODULES.get(name, "kata_hybrid.errors"), fromlist=("",)), name)
     globals()[name] = value
     return value
 

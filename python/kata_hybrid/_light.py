@@ -6,9 +6,11 @@ a command lives for. Type checkers are shown the real ones, see :mod:`kata_hybri
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
     from typing import Any, ParamSpec, Self, TypeVar
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Exit = Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], object]
 
-__all__ = ["ExitStack", "contextmanager", "kept", "suppress"]
+__all__ = ["ExitStack", "attributes", "contextmanager", "kept", "suppress"]
 
 
 class ExitStack:
@@ -150,3 +152,20 @@ def kept(limit: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
         return remembering  # type: ignore[return-value]
 
     return decorate
+
+
+def attributes(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
+    """A package's ``__getattr__``: its names are imported when they are first used.
+
+    Args:
+        homes: name to the module of the package that defines it.
+    """
+
+    def __getattr__(name: str) -> object:  # noqa: N807
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value: object = getattr(__import__(f"{package}.{homes[name]}", fromlist=("",)), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return __getattr__

@@ -7,21 +7,25 @@
 
 from __future__ import annotations
 
-from kata_hybrid.cgroups.layout import Hierarchy, Layout, detect
-from kata_hybrid.cgroups.manager import JoinFds, Manager, from_paths, make_manager
-from kata_hybrid.cgroups.oom import OomWatch
-from kata_hybrid.cgroups.stats import (
-    BlkioEntry,
-    BlkioStats,
-    CpuStats,
-    CpuUsage,
-    HugetlbStats,
-    MemoryData,
-    MemoryStats,
-    PidsStats,
-    Stats,
-    Throttling,
-)
+from kata_hybrid._light import attributes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kata_hybrid.cgroups.layout import Hierarchy, Layout, detect
+    from kata_hybrid.cgroups.manager import JoinFds, Manager, from_paths, make_manager
+    from kata_hybrid.cgroups.oom import OomWatch
+    from kata_hybrid.cgroups.stats import (
+        BlkioEntry,
+        BlkioStats,
+        CpuStats,
+        CpuUsage,
+        HugetlbStats,
+        MemoryData,
+        MemoryStats,
+        PidsStats,
+        Stats,
+        Throttling,
+    )
 
 __all__ = [
     "BlkioEntry",
@@ -43,3 +47,27 @@ __all__ = [
     "from_paths",
     "make_manager",
 ]
+
+__getattr__ = attributes(
+    __name__,
+    {
+        "BlkioEntry": "stats",
+        "BlkioStats": "stats",
+        "CpuStats": "stats",
+        "CpuUsage": "stats",
+        "Hierarchy": "layout",
+        "HugetlbStats": "stats",
+        "JoinFds": "manager",
+        "Layout": "layout",
+        "Manager": "manager",
+        "MemoryData": "stats",
+        "MemoryStats": "stats",
+        "OomWatch": "oom",
+        "PidsStats": "stats",
+        "Stats": "stats",
+        "Throttling": "stats",
+        "detect": "layout",
+        "from_paths": "manager",
+        "make_manager": "manager",
+    },
+)

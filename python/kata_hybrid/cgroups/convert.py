@@ -5,8 +5,6 @@ Sources: runtime-spec config-linux.md; Linux Documentation/admin-guide/cgroup-v2
 
 from __future__ import annotations
 
-import math
-
 DEFAULT_CPU_PERIOD = 100_000  # microseconds
 
 _SHARES_MIN = 2
@@ -26,6 +24,8 @@ def cpu_weight(shares: int) -> int:
         return 1
     if shares >= _SHARES_MAX:
         return _WEIGHT_MAX
+    import math
+
     exponent = math.log2(shares)
     return math.ceil(10 ** ((exponent * exponent + 125 * exponent) / 612 - 7 / 34))
 

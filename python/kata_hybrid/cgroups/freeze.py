@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import time
 
 from kata_hybrid.cgroups.files import GONE, failure, read_or_none, read_table, read_text, write_text
@@ -83,6 +82,8 @@ def is_frozen_v2(directory: str) -> bool:
 
 def _wait_frozen(directory: str) -> None:
     """Wait for ``frozen 1`` in cgroup.events; the file polls as POLLPRI when it changes."""
+    import select
+
     path = os.path.join(directory, "cgroup.events")
     deadline = time.monotonic() + _V2_SECONDS
     try:

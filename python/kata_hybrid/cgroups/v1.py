@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
-from kata_hybrid.cgroups import devices, freeze, oom, resources_v1
+from kata_hybrid.cgroups import freeze
 from kata_hybrid.cgroups.files import (
     ancestors,
     failure,
@@ -21,9 +21,6 @@ from kata_hybrid.cgroups.files import (
 )
 from kata_hybrid.cgroups.layout import UNIFIED
 from kata_hybrid.cgroups.manager import JoinFds
-from kata_hybrid.cgroups.settings import write_settings
-from kata_hybrid.cgroups.signals import signal_each
-from kata_hybrid.cgroups.stats_v1 import read_stats
 from kata_hybrid.cgroups.tree import pids_of, refuse_in_use, remove_all
 from kata_hybrid.errors import CgroupError
 
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from signal import SIGKILL
     from types import MappingProxyType
 
+    from kata_hybrid.cgroups.oom import OomWatch
     from kata_hybrid.cgroups.settings import Setting
     from kata_hybrid.cgroups.stats import Stats
     from kata_hybrid.oci.config import Resources
@@ -100,6 +98,8 @@ class V1Manager:
     def prepare(
         self, resources: Resources, *, update: bool = False, skip_devices: bool = False
     ) -> Callable[[], None]:
+        from kata_hybrid.cgroups import devices, resources_v1
+
         current = self._memory_limit() if resources.memory else None
         settings = resources_v1.settings(resources, memory_limit=current)
         then = None
@@ -109,6 +109,8 @@ class V1Manager:
         return partial(self._write, settings, rollback=update, then=then)
 
     def _write(self, settings: list[Setting], *, rollback: bool, then: Callable[[], None] | None) -> None:
+        from kata_hybrid.cgroups.settings import write_settings
+
         try:
             write_settings(settings, self._paths, rollback=rollback, then=then)
         except CgroupError as err:
@@ -150,12 +152,18 @@ class V1Manager:
             self._kill_unified()
 
     def stats(self) -> Stats:
+        from kata_hybrid.cgroups.stats_v1 import read_stats
+
         return read_stats(self._paths)
 
-    def watch_oom(self) -> oom.OomWatch:
-        return oom.OomWatchV1(self._memory())
+    def watch_oom(self) -> OomWatch:
+        from kata_hybrid.cgroups.oom import OomWatchV1
+
+        return OomWatchV1(self._memory())
 
     def memory_oom_count(self) -> int:
+        from kata_hybrid.cgroups import oom
+
         directory = self._paths.get("memory")
         return oom.kill_count(os.path.join(directory, "memory.oom_control")) if directory else 0
 
@@ -185,17 +193,19 @@ class V1Manager:
         return self._paths["memory"]
 
     def _memory_limit(self) -> int | None:
+        from kata_hybrid.cgroups.resources_v1 import MEMORY_LIMIT
+
         directory = self._paths.get("memory")
-        if directory is None:
-            return None
-        return read_int(os.path.join(directory, resources_v1.MEMORY_LIMIT), -1)
+        return None if directory is None else read_int(os.path.join(directory, MEMORY_LIMIT), -1)
 
     def _explained(self, err: CgroupError) -> CgroupError:
         """A memory limit below what cannot be reclaimed is EBUSY; say how much is in use."""
+        from kata_hybrid.cgroups.resources_v1 import MEMORY_LIMIT, MEMSW_LIMIT
+
         name = os.path.basename(err.path)
-        if err.errno != errno.EBUSY or name not in (resources_v1.MEMORY_LIMIT, resources_v1.MEMSW_LIMIT):
+        if err.errno != errno.EBUSY or name not in (MEMORY_LIMIT, MEMSW_LIMIT):
             return err
-        memory = read_stats(self._paths).memory.usage
+        memory = self.stats().memory.usage
         better = CgroupError(
             f"{err.message}: unable to set memory limit (current usage: {memory.usage}, "
             f"peak usage: {memory.max_usage})",
@@ -208,6 +218,8 @@ class V1Manager:
 
     def _signal_tree(self, signal: int) -> None:
         """Signal until nobody new shows up: at once in a frozen group, soon in one that forks."""
+        from kata_hybrid.cgroups.signals import signal_each
+
         group = next(iter(self._paths.values()), "")
         seen: set[int] = set()
         for _ in range(_SIGNAL_ROUNDS):

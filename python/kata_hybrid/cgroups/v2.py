@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from kata_hybrid.cgroups import devices, freeze, oom, resources_v2
+from kata_hybrid.cgroups import freeze
 from kata_hybrid.cgroups.controllers import Enabled, enable
 from kata_hybrid.cgroups.files import (
     failure,
@@ -17,9 +17,6 @@ from kata_hybrid.cgroups.files import (
 )
 from kata_hybrid.cgroups.layout import UNIFIED
 from kata_hybrid.cgroups.manager import JoinFds
-from kata_hybrid.cgroups.settings import write_settings
-from kata_hybrid.cgroups.signals import signal_each
-from kata_hybrid.cgroups.stats_v2 import read_stats
 from kata_hybrid.cgroups.tree import pids_of, refuse_in_use, remove_all
 from kata_hybrid.errors import CgroupError
 
@@ -29,6 +26,8 @@ if TYPE_CHECKING:
     from functools import partial
     from signal import SIGKILL
 
+    from kata_hybrid.cgroups.oom import OomWatch
+    from kata_hybrid.cgroups.resources_v2 import Present
     from kata_hybrid.cgroups.stats import Stats
     from kata_hybrid.oci.config import Resources
 else:
@@ -94,6 +93,9 @@ class V2Manager:
     def prepare(
         self, resources: Resources, *, update: bool = False, skip_devices: bool = False
     ) -> Callable[[], None]:
+        from kata_hybrid.cgroups import devices, resources_v2
+        from kata_hybrid.cgroups.settings import write_settings
+
         settings = resources_v2.settings(resources, self._present())
         if not skip_devices:
             for index, rule in enumerate(resources.devices):
@@ -130,18 +132,26 @@ class V2Manager:
         if not was_frozen and os.getpid() not in self.pids():
             freeze.freeze_v2(self._directory)
         try:
+            from kata_hybrid.cgroups.signals import signal_each
+
             signal_each(self.pids(), signal, group=self._directory)
         finally:
             if not was_frozen:
                 freeze.thaw_quietly(self._directory, v1=False)
 
     def stats(self) -> Stats:
+        from kata_hybrid.cgroups.stats_v2 import read_stats
+
         return read_stats(self._directory or "")
 
-    def watch_oom(self) -> oom.OomWatch:
-        return oom.OomWatchV2(self._need())
+    def watch_oom(self) -> OomWatch:
+        from kata_hybrid.cgroups.oom import OomWatchV2
+
+        return OomWatchV2(self._need())
 
     def memory_oom_count(self) -> int:
+        from kata_hybrid.cgroups import oom
+
         return 0 if self._directory is None else oom.kill_count(self._file("memory.events"))
 
     def delete(self) -> None:
@@ -164,7 +174,9 @@ class V2Manager:
                 errno=errno.EOPNOTSUPP,
             )
 
-    def _present(self) -> resources_v2.Present:
+    def _present(self) -> Present:
+        from kata_hybrid.cgroups import resources_v2
+
         if self._directory is None:
             return resources_v2.Present()
         limit = read_int(self._file("memory.max"), -1)

@@ -26,7 +26,7 @@ class Context:
 
     def runtime(self) -> Runtime:
         """The containers below ``root``; imported here, since help and usage errors do without."""
-        from ..runtime import Runtime
+        from ..runtime.runtime import Runtime
 
         return Runtime(self.root)
 

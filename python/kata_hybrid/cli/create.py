@@ -55,15 +55,16 @@ def make(context: Context, given: Parsed, bundle: str, spec: Spec, *, verb: str,
     check_terminal(given, terminal=terminal, detach=detach)
     sockets = listen_fds(os.environ, os.getpid())
     keep = preserved(given, sockets)
-    if spec.process is not None:
-        spec = replace(spec, process=with_listen_fds(spec.process, sockets))
+    changed: Spec | None = None  # without one the bundle's file stays the only copy of the configuration
+    if spec.process is not None and sockets:
+        changed = replace(spec, process=with_listen_fds(spec.process, sockets))
     runtime = context.runtime()
     start = runtime.run if verb == "run" else runtime.create
     try:
         container = start(
             given.words[0],
             bundle=bundle,
-            spec=spec,
+            spec=changed,
             console_socket=absolute(given.value("console-socket")),
             pid_file=absolute(given.value("pid-file")),
             no_pivot=given.flag("no-pivot"),

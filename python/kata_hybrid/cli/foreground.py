@@ -8,31 +8,24 @@ Sources: termios(3), pty(7), signal(7).
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
-import signal
-import struct
-import termios
-import tty
 
 from ..errors import KataHybridError, SignalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from types import FrameType, TracebackType
     from typing import Any, Self
 
     from ..runtime import ExitStatus, Process
+else:
+    import _signal as signal  # signal makes enumerations of its numbers
 
-CHUNK_BYTES = 32768
-_OURS = frozenset(
-    {signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH}
-)
-_FAULTS = frozenset(
-    {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
-)
-FORWARDED = frozenset(s for s in signal.Signals if s not in _OURS | _FAULTS and s < signal.SIGRTMIN)
+_OURS = (signal.SIGCHLD, signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGURG, signal.SIGWINCH)
+_FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP)
+_LAST_CLASSIC = 31  # the C library keeps the next two for itself
+FORWARDED = frozenset(number for number in range(1, _LAST_CLASSIC + 1) if number not in _OURS + _FAULTS)
 """All that others send and that we may catch; faults are our own."""
 
 
@@ -57,7 +50,9 @@ class Foreground:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._mode is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._mode)
+            from .terminal import restore
+
+            restore(0, self._mode)
             self._mode = None
         for number, handler in self._previous.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -70,11 +65,13 @@ class Foreground:
             self._pass_on(number)
         self._pending.clear()
         if process.terminal and process.stdout is not None:
-            self._raw()
+            from .terminal import copy, raw
+
+            self._mode = raw(0)
             self._resize()
-            _Copy(process).run()
+            copy(process)
         elif process.child is not None:
-            _readable(process.child.pidfd())
+            _until_ended(process.child.pidfd())
         return process.wait()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -93,17 +90,14 @@ class Foreground:
         except SignalError:
             return  # it has just ended, which the wait sees
 
-    def _raw(self) -> None:
-        if os.isatty(0):
-            self._mode = termios.tcgetattr(0)
-            tty.setraw(0, termios.TCSANOW)  # the default would drop what was typed ahead
-
     def _resize(self) -> None:
         """The process's terminal gets the size of ours."""
         process = self._process
         if process is None or not process.terminal or process.stdout is None or not os.isatty(0):
             return
-        rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
+        from .terminal import window_size
+
+        rows, columns = window_size(0)
         if rows and columns:
             try:
                 process.resize(rows, columns)
@@ -111,96 +105,9 @@ class Foreground:
                 return  # the terminal has gone; the copy ends by itself
 
 
-def _readable(fd: int) -> None:
-    """Block until ``fd`` is readable; Python runs signal handlers meanwhile (PEP 475)."""
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    poller.poll()
-
-
-class _Copy:
-    """Bytes between our stdio and the process's terminal, until it has ended and nothing is left."""
-
-    def __init__(self, process: Process) -> None:
-        assert process.stdout is not None
-        assert process.child is not None
-        self._master_fd = process.stdout.fileno()
-        self._pidfd = process.child.pidfd()
-        self._unsent = b""
-        self._stdin_open = True
-        self._master_open = True
-
-    def run(self) -> None:
-        """Copy until the end; returns after the last byte of output was written."""
-        ended = False
-        while self._master_open and not ended:
-            for fd, events in self._wait():
-                if fd == self._pidfd:
-                    ended = True
-                elif fd == self._master_fd:
-                    self._on_master(events)
-                else:
-                    self._on_stdin()
-        while self._master_open and self._output():
-            pass  # what was written before the end
-        _readable(self._pidfd)
-
-    def _wait(self) -> list[tuple[int, int]]:
-        poller = select.poll()
-        poller.register(self._pidfd, select.POLLIN)
-        poller.register(self._master_fd, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-        if self._stdin_open and not self._unsent:
-            poller.register(0, select.POLLIN)
-        return poller.poll()
-
-    def _on_master(self, events: int) -> None:
-        if events & (select.POLLIN | select.POLLHUP | select.POLLERR):
-            self._output()
-        if events & select.POLLOUT:
-            self._send()
-
-    def _on_stdin(self) -> None:
-        try:
-            data = os.read(0, CHUNK_BYTES)
-        except OSError:
-            data = b""
-        if not data:
-            self._stdin_open = False
-        self._unsent += data
-        self._send()
-
-    def _send(self) -> None:
-        try:
-            while self._unsent:
-                self._unsent = self._unsent[os.write(self._master_fd, self._unsent) :]
-        except BlockingIOError:
-            return  # polled again
-        except OSError:
-            self._unsent = b""
-
-    def _output(self) -> bool:
-        """Copy one chunk; False when there is none now or any more."""
-        try:
-            data = os.read(self._master_fd, CHUNK_BYTES)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""  # EIO: the last user of the terminal has closed it
-        if not data:
-            self._master_open = False
-            return False
-        _write_all(data)
-        return True
-
-
-def _write_all(data: bytes) -> None:
-    """Write to our stdout, waiting where it is non-blocking; dropped once nobody reads it."""
-    while data:
-        try:
-            data = data[os.write(1, data) :]
-        except BlockingIOError:
-            poller = select.poll()
-            poller.register(1, select.POLLOUT)
-            poller.poll()
-        except OSError:
-            return
+def _until_ended(pidfd: int) -> None:
+    """Block until our child has ended, and leave its status; signal handlers run meanwhile (PEP 475)."""
+    try:
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:  # SIGCHLD is ignored, which we inherited: the kernel kept no status
+        return

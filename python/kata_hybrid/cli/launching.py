@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from .options import FLAG, Option
 from .texts import CommandError
@@ -39,7 +38,7 @@ def load_bundle(given: Parsed) -> tuple[str, Spec]:
     Raises:
         ConfigError: there is none, or it is wrong.
     """
-    from ..oci import load_spec
+    from ..oci.load import load_spec
 
     bundle = os.path.abspath(given.value("bundle") or ".")
     return bundle, load_spec(bundle)
@@ -102,6 +101,8 @@ def send_pidfd(path: str | None, process: Process, payload: bytes) -> None:
     """
     if not path or process.child is None:
         return
+    import socket  # most callers ask for none
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         try:
             sock.connect(path)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 
+from .. import _json
 from .context import write_out
 from .options import FLAG, Option
 from .state import state_object
@@ -43,7 +43,7 @@ def run(context: Context, given: Parsed) -> int:
         return 0
     objects = [state_object(state, _owner(os.path.join(context.root, state.id))) for state in states]
     if form == "json":
-        compact = json.dumps(objects or None, separators=(",", ":"), ensure_ascii=False)
+        compact = _json.dumps(objects or None, ensure_ascii=False)
         write_out(compact + "\n")
     else:
         write_out(table([HEADER, *(tuple(str(item[key]) for key in _KEYS) for item in objects)]))

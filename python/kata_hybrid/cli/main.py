@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 
 from .context import Context, write_out
 from .log import FORMATS, Log
@@ -17,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
+    from typing import Any
 
 PROGRAM = "kata-hybrid"
 DEFAULT_ROOT = "/run/kata-hybrid"
@@ -109,12 +109,16 @@ def _with_log(given: Parsed) -> int:
     return _run_verb(context, verb, rest)
 
 
+def _module(name: str) -> Any:
+    return __import__(name, fromlist=("",))
+
+
 def _foreign(verb: str, rest: list[str]) -> int:
-    return int(import_module(FOREIGN[verb][0]).main(rest))
+    return int(_module(FOREIGN[verb][0]).main(rest))
 
 
 def _run_verb(context: Context, verb: str, rest: list[str]) -> int:
-    module = import_module(f"{__package__}.{verb}")
+    module = _module(f"{__package__}.{verb}")
     failed = getattr(module, "FAILED_STATUS", 1)
     try:
         given = parse(rest, module.OPTIONS, stop_at_word=getattr(module, "STOP_AT_WORD", False))
@@ -182,19 +186,16 @@ def check_rootless(given: str | None) -> None:
 
 def version_text() -> str:
     """Name, version and the newest runtime-spec that is understood; engines read it by line."""
-    from ..oci.defaults import OCI_VERSION
+    from ..oci import OCI_VERSION
 
     return f"{PROGRAM} version {package_version()}\nspec: {OCI_VERSION}\n"
 
 
 def package_version() -> str:
-    """The installed version; ``0+source`` from a source tree that is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
+    """The version of this package. (Asking the installed metadata takes sixty milliseconds.)"""
+    from .. import __version__
 
-    try:
-        return version("kata-hybrid")
-    except PackageNotFoundError:
-        return "0+source"
+    return __version__
 
 
 def verb_usage(verb: str, module: ModuleType) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from .. import _json
 from .context import write_out
 
 TYPE_CHECKING = False
@@ -20,7 +19,7 @@ ARITY = (1, 1)
 def run(context: Context, given: Parsed) -> int:
     """Print the object, indented by two, without a line end."""
     state = context.runtime().load(given.words[0]).state()
-    write_out(json.dumps(state_object(state), indent=2, ensure_ascii=False))
+    write_out(_json.dumps(state_object(state), indent=2, ensure_ascii=False))
     return 0
 
 

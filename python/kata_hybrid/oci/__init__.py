@@ -14,19 +14,20 @@ input. Text is ``str`` with surrogate escapes for bytes that are no UTF-8.
 
 from __future__ import annotations
 
-import os
-from _collections_abc import Mapping  # collections.abc imports all of collections
+from .._light import attributes
 
-from .._light import kept
-from .._smallfile import read_bytes
-from ..errors import ConfigError
-from ._decode import decode, load_json
-from .config import Process, Resources, Spec
-from .defaults import default_spec
-from .encode import hooks_to_dict, process_to_dict, resources_to_dict, spec_to_dict
-from .validate import validate_process, validate_resources, validate_spec
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .defaults import default_spec
+    from .encode import hooks_to_dict, process_to_dict, resources_to_dict, spec_to_dict
+    from .load import load_spec, parse_process, parse_resources, parse_spec
+    from .validate import validate_process, validate_resources, validate_spec
+
+OCI_VERSION = "1.2.0"
+"""The newest version of the specification that is understood."""
 
 __all__ = [
+    "OCI_VERSION",
     "default_spec",
     "hooks_to_dict",
     "load_spec",
@@ -41,63 +42,20 @@ __all__ = [
     "validate_spec",
 ]
 
-MAX_CONFIG_BYTES = 16 * 1024 * 1024
-"""A larger ``config.json`` is refused unread; engines write some hundred kilobytes at most."""
-_KEPT_BYTES = 256 * 1024
-
-
-def parse_spec(data: bytes | str | Mapping[str, object]) -> Spec:
-    """``config.json`` as JSON text or as the object it holds. Checks shapes, not rules between fields.
-
-    Raises:
-        ConfigError: with the JSON path.
-    """
-    return decode(Spec, _value_of(data, "config.json"))
-
-
-def parse_process(data: bytes | str | Mapping[str, object], *, at: str = "process") -> Process:
-    """A ``process`` object. ``at`` is its JSON path for errors.
-
-    Raises:
-        ConfigError: with the JSON path.
-    """
-    return decode(Process, _value_of(data, at), at)
-
-
-def parse_resources(data: bytes | str | Mapping[str, object], *, at: str = "linux.resources") -> Resources:
-    """A ``linux.resources`` object. ``at`` is its JSON path for errors.
-
-    Raises:
-        ConfigError: with the JSON path.
-    """
-    return decode(Resources, _value_of(data, at), at)
-
-
-def load_spec(bundle_dir: str | os.PathLike[str]) -> Spec:
-    """The ``config.json`` of a bundle.
-
-    Raises:
-        ConfigError: missing, unreadable, too large or wrong.
-    """
-    path = os.path.join(os.fspath(bundle_dir), "config.json")
-    try:
-        data = read_bytes(path, limit=MAX_CONFIG_BYTES)
-    except FileNotFoundError:
-        raise ConfigError("", "JSON specification file config.json not found") from None
-    except OSError as err:
-        raise ConfigError("", f"cannot read '{path}': {err.strerror}") from err
-    except ValueError as err:
-        raise ConfigError("", f"cannot read {path!r}: {err}") from None
-    if len(data) > MAX_CONFIG_BYTES:
-        raise ConfigError("config.json", f"larger than {MAX_CONFIG_BYTES} bytes")
-    return _kept_spec(data) if len(data) <= _KEPT_BYTES else parse_spec(data)
-
-
-@kept(8)
-def _kept_spec(data: bytes) -> Spec:
-    """The file is read each time, but parsed only when it is not one of the last: a Spec is immutable."""
-    return parse_spec(data)
-
-
-def _value_of(data: bytes | str | Mapping[str, object], what: str) -> object:
-    return data if isinstance(data, Mapping) else load_json(data, what)
+__getattr__ = attributes(
+    __name__,
+    {
+        "default_spec": "defaults",
+        "hooks_to_dict": "encode",
+        "load_spec": "load",
+        "parse_process": "load",
+        "parse_resources": "load",
+        "parse_spec": "load",
+        "process_to_dict": "encode",
+        "resources_to_dict": "encode",
+        "spec_to_dict": "encode",
+        "validate_process": "validate",
+        "validate_resources": "validate",
+        "validate_spec": "validate",
+    },
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import OCI_VERSION
 from .config import (
     Capabilities,
     DeviceCgroup,
@@ -15,8 +16,6 @@ from .config import (
     Root,
     Spec,
 )
-
-OCI_VERSION = "1.2.0"
 
 _CAPABILITIES = ("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import OCI_VERSION
 from .config import NamespaceType
-from .defaults import OCI_VERSION
 from .names import CAPABILITIES, HOOK_KINDS, SECCOMP_ACTIONS, SECCOMP_FLAGS, SECCOMP_OPERATORS
 
 OCI_VERSION_MIN = "1.0.0"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from .build import plan_create, plan_exec
-from .host import HostFacts, host_facts
-from .launch import CgroupJoin, CgroupMount, FdRequest, LaunchOptions, LaunchPlan
+from .._light import attributes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .build import plan_create, plan_exec
+    from .host import HostFacts, host_facts
+    from .launch import CgroupJoin, CgroupMount, FdRequest, LaunchOptions, LaunchPlan
 
 __all__ = [
     "CgroupJoin",
@@ -17,3 +21,18 @@ __all__ = [
     "plan_create",
     "plan_exec",
 ]
+
+__getattr__ = attributes(
+    __name__,
+    {
+        "CgroupJoin": "launch",
+        "CgroupMount": "launch",
+        "FdRequest": "launch",
+        "HostFacts": "host",
+        "LaunchOptions": "launch",
+        "LaunchPlan": "launch",
+        "host_facts": "host",
+        "plan_create": "build",
+        "plan_exec": "build",
+    },
+)

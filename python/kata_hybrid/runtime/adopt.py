@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 
-from kata_hybrid import _core, _json, cgroups
+from kata_hybrid import _core
+from kata_hybrid.cgroups.manager import from_paths
 from kata_hybrid.errors import ContainerNotFound, StateError
-from kata_hybrid.oci import load_spec, spec_to_dict
 from kata_hybrid.oci.config import NamespaceType
-from kata_hybrid.runtime.destroy import kill_everything
 from kata_hybrid.runtime.process import Process
 
 TYPE_CHECKING = False
@@ -31,7 +30,7 @@ CONFIG_FILE = "config.json"
 
 def manager_of(document: StateDocument) -> Manager:
     """The cgroups that the state file names."""
-    return cgroups.from_paths(document.cgroup_paths)
+    return from_paths(document.cgroup_paths)
 
 
 def init_of(document: StateDocument) -> Process:
@@ -49,6 +48,9 @@ def write_spec(directory: StateDir, spec: Spec) -> None:
     Raises:
         StateError: it cannot be written.
     """
+    from kata_hybrid import _json
+    from kata_hybrid.oci.encode import spec_to_dict
+
     path = os.path.join(directory.path, CONFIG_FILE)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -64,6 +66,8 @@ def spec_of(directory: StateDir, document: StateDocument) -> Spec:
     Raises:
         ConfigError: the file is gone or wrong.
     """
+    from kata_hybrid.oci.load import load_spec
+
     kept = os.path.exists(os.path.join(directory.path, CONFIG_FILE))
     return load_spec(directory.path if kept else document.bundle)
 
@@ -85,7 +89,9 @@ def remove_half_made(store: Store, container_id: str) -> bool:
                 return False
             sidecar = directory.read_sidecar()
             if sidecar is not None and sidecar.cgroup_paths:
-                manager = cgroups.from_paths(sidecar.cgroup_paths)
+                from kata_hybrid.runtime.destroy import kill_everything
+
+                manager = from_paths(sidecar.cgroup_paths)
                 kill_everything(manager, None)
                 manager.delete()
             directory.remove()

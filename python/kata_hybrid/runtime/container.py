@@ -14,9 +14,9 @@ Sources: runtime-spec runtime.md#lifecycle; runc's table of statuses and verbs (
 
 from __future__ import annotations
 
-import errno
 import os
 from _thread import allocate_lock as Lock  # noqa: N812 - threading itself takes three milliseconds
+from errno import ESRCH
 
 from kata_hybrid.errors import (
     ContainerNotFound,
@@ -27,13 +27,9 @@ from kata_hybrid.errors import (
     SignalError,
     StatusError,
 )
-from kata_hybrid.runtime import adopt, destroy
-from kata_hybrid.runtime.execute import ExecOptions, ExecTable, launch_exec, process_of
-from kata_hybrid.runtime.fifo import release_init
-from kata_hybrid.runtime.hooks import run_hooks
+from kata_hybrid.runtime import adopt
 from kata_hybrid.runtime.process import parse_signal
 from kata_hybrid.runtime.status import ContainerState, Status, compute_status
-from kata_hybrid.runtime.stdio import Stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +41,16 @@ if TYPE_CHECKING:
     from kata_hybrid.cgroups import Manager, Stats
     from kata_hybrid.oci.config import Hooks, Resources, Spec
     from kata_hybrid.oci.config import Process as ProcessConfig
+    from kata_hybrid.runtime.exectable import ExecTable
     from kata_hybrid.runtime.process import ExitStatus, Process
+    from kata_hybrid.runtime.stdio import Stdio
     from kata_hybrid.state import StateDir, StateDocument
 else:
     from _signal import SIGKILL  # signal makes enumerations of them
 
     from kata_hybrid._light import contextmanager
+
+_table_lock = Lock()
 
 
 class Container:
@@ -79,7 +79,7 @@ class Container:
         self._on_gone = on_gone
         self.id = document.id
         self.init = init
-        self._execs = ExecTable(container_id=self.id, init=init)
+        self._table: ExecTable | None = None
 
     def __repr__(self) -> str:
         return f"Container({self.id}, pid={self.init.pid})"
@@ -104,6 +104,16 @@ class Container:
     def _hooks(self) -> Hooks:
         """From memory or the state file; never from a bundle that may have changed since."""
         return self._spec.hooks if self._spec is not None else self._document.hooks
+
+    @property
+    def _execs(self) -> ExecTable:
+        """Made when it is first asked for: who only looks at containers does without."""
+        from kata_hybrid.runtime.exectable import ExecTable
+
+        with _table_lock:
+            if self._table is None:
+                self._table = ExecTable(container_id=self.id, init=self.init)
+            return self._table
 
     def is_of(self, document: StateDocument) -> bool:
         """This object stands for the container that ``document`` describes, not for a namesake."""
@@ -210,6 +220,8 @@ class Container:
                 raise StatusError(
                     _START_REFUSED[status], status=str(status), verb="start", container_id=self.id
                 )
+            from kata_hybrid.runtime.fifo import release_init
+
             release_init(self._directory.fifo_path, self.init.child, container_id=self.id)
         self.run_poststart()
 
@@ -224,6 +236,9 @@ class Container:
         hooks = self._hooks.poststart
         if not hooks:
             return
+        from kata_hybrid.runtime import destroy
+        from kata_hybrid.runtime.hooks import run_hooks
+
         try:
             run_hooks("poststart", hooks, self._state(Status.RUNNING))
         except BaseException:
@@ -260,6 +275,9 @@ class Container:
             ConfigError: the process is wrong.
             LaunchError: a step failed; nothing is left.
         """
+        from kata_hybrid.runtime.execute import ExecOptions, launch_exec, process_of
+        from kata_hybrid.runtime.stdio import Stdio
+
         config = process_of(self.spec, command, env=env, cwd=cwd, user=user, terminal=terminal)
         options = ExecOptions(
             stdio=stdio if stdio is not None else Stdio.inherit(),
@@ -312,7 +330,7 @@ class Container:
         try:
             self.init.signal(number)
         except SignalError as err:
-            if err.errno != errno.ESRCH:
+            if err.errno != ESRCH:
                 raise
             message = "container not running"
             raise ContainerNotRunning(message, status="stopped", verb="kill", container_id=self.id) from err
@@ -372,6 +390,8 @@ class Container:
             CgroupError: a cgroup could not be removed.
             HookError: a poststop hook failed; the container is gone all the same.
         """
+        from kata_hybrid.runtime import destroy
+
         with self._ordered():
             status = self.status
             if status in (Status.RUNNING, Status.PAUSED) and not force:
@@ -380,13 +400,17 @@ class Container:
             hooks = self._hooks.poststop
             last = self._state(Status.STOPPED)
             destroy.kill_everything(self._manager, self.init)
-            self._execs.settle()
+            if self._table is not None:
+                self._table.settle()
             self._manager.delete()
             self._directory.remove()
             self._gone = True
         if self._on_gone is not None:
             self._on_gone(self)
-        run_hooks("poststop", hooks, last)
+        if hooks:
+            from kata_hybrid.runtime.hooks import run_hooks
+
+            run_hooks("poststop", hooks, last)
 
 
 _START_REFUSED: Final = {

@@ -10,26 +10,27 @@ from __future__ import annotations
 import os
 import time
 
-from kata_hybrid import cgroups
+from kata_hybrid.cgroups.layout import detect
+from kata_hybrid.cgroups.manager import make_manager
 from kata_hybrid.errors import CgroupError, ConfigError
-from kata_hybrid.oci import load_spec, validate_spec
 from kata_hybrid.oci.config import NamespaceType
-from kata_hybrid.plan import LaunchOptions, host_facts, plan_create, steps
+from kata_hybrid.oci.load import load_spec
+from kata_hybrid.oci.validate import validate_spec
+from kata_hybrid.plan import steps
+from kata_hybrid.plan.build import plan_create
 from kata_hybrid.plan.capabilities import unknown_capabilities
-from kata_hybrid.runtime.adopt import write_spec
-from kata_hybrid.runtime.console import Console
-from kata_hybrid.runtime.destroy import kill_everything
-from kata_hybrid.runtime.execute import kill_and_reap
-from kata_hybrid.runtime.fifo import make_fifo
+from kata_hybrid.plan.host import host_facts
+from kata_hybrid.plan.launch import LaunchOptions
+from kata_hybrid.runtime.destroy import kill_and_reap, kill_everything
 from kata_hybrid.runtime.home import home_of
-from kata_hybrid.runtime.hooks import run_hooks
 from kata_hybrid.runtime.join import cgroup_join
 from kata_hybrid.runtime.launch import FdSources, LaunchRequest, launch
-from kata_hybrid.runtime.pidfile import write_pid_file
 from kata_hybrid.runtime.status import ContainerState, Status
 from kata_hybrid.runtime.stdio import Stdio
 from kata_hybrid.runtime.undo import Undo
-from kata_hybrid.state import Sidecar, build_document, check_container_id, process_start_time
+from kata_hybrid.state.proc import process_start_time
+from kata_hybrid.state.sidecar import Sidecar
+from kata_hybrid.state.store import check_container_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from kata_hybrid.cgroups import Manager
     from kata_hybrid.oci.config import Capabilities, Spec
     from kata_hybrid.plan import LaunchPlan
+    from kata_hybrid.runtime.console import Console
     from kata_hybrid.runtime.stdio import OpenedStdio
     from kata_hybrid.state import StateDir, StateDocument, Store
 else:
@@ -126,8 +128,8 @@ def draw(
         raise ConfigError("process.terminal", "a console socket needs a terminal", container_id=container_id)
     _check_preserved(options.preserve_fds, container_id)
     rootfs = os.path.realpath(os.path.join(bundle, spec.root.path if spec.root else "/"))
-    layout = cgroups.detect()
-    manager = cgroups.make_manager(layout, spec.linux.cgroups_path, container_id)
+    layout = detect()
+    manager = make_manager(layout, spec.linux.cgroups_path, container_id)
     facts = host_facts()
     _warn_of_capabilities(spec.process.capabilities, facts.last_cap)
     plan = plan_create(
@@ -194,6 +196,8 @@ class _Builder:
         drawn = self._drawn
         terminal = drawn.spec.process is not None and drawn.spec.process.terminal
         if terminal:
+            from kata_hybrid.runtime.console import Console
+
             self._console = Console(self._borrowed, drawn.options.console_socket)
         directory = self._reserve(store)
         self._make_cgroup()
@@ -201,6 +205,8 @@ class _Builder:
         child = self._launch(directory, stdio)
         self._take_master(stdio)
         if drawn.options.pid_file is not None:
+            from kata_hybrid.runtime.pidfile import write_pid_file
+
             write_pid_file(drawn.options.pid_file, child.pid)
         assert self._document is not None
         self._undo.pop_all()
@@ -212,6 +218,8 @@ class _Builder:
         self._borrowed.enter_context(directory.lock())
         self._write_facts(directory)
         if self._drawn.fifo:
+            from kata_hybrid.runtime.fifo import make_fifo
+
             uid, gid = host_root(self._drawn.spec)
             make_fifo(directory.fifo_path, uid=uid, gid=gid)
         return directory
@@ -234,6 +242,8 @@ class _Builder:
             )
         )
         if drawn.keep_spec:
+            from kata_hybrid.runtime.adopt import write_spec
+
             write_spec(directory, drawn.spec)
 
     def _make_cgroup(self) -> None:
@@ -273,6 +283,8 @@ class _Builder:
 
     def _limits_and_hooks(self, pid: int) -> None:
         self._write_limits()
+        from kata_hybrid.runtime.hooks import run_hooks
+
         hooks = self._drawn.spec.hooks
         state_now = hook_state(self._drawn, pid)
         run_hooks("prestart", hooks.prestart, state_now)
@@ -298,6 +310,8 @@ class _Builder:
 
     def _stage_document(self, directory: StateDir, pid: int) -> Callable[[], None]:
         """All but the last step of writing it: the file's own name appears when the container is ready."""
+        from kata_hybrid.state.build import build_document  # while kata-init works
+
         drawn = self._drawn
         self._document = build_document(
             drawn.spec,

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from signal import SIGKILL
     from typing import Final
 
+    from kata_hybrid import _core
     from kata_hybrid.cgroups import Manager
     from kata_hybrid.runtime.process import Process
 else:
     from _signal import SIGKILL  # signal makes enumerations of them
 
+SETTLE_SECONDS: Final = 2.0
 KILL_TIMEOUT_SECONDS: Final = 10.0
 """As long as runc waits (100 times 100 ms)."""
 LOOK_AGAIN_SECONDS: Final = 0.1
@@ -63,3 +65,10 @@ def _kill_once(manager: Manager, init: Process | None) -> None:
     manager.kill_all(SIGKILL)
     if manager.is_frozen():
         manager.thaw()
+
+
+def kill_and_reap(child: _core.Child) -> None:
+    """End a process of ours that nobody has got yet."""
+    if child.poll() is None:
+        child.send_signal(SIGKILL)
+        child.wait(SETTLE_SECONDS)

@@ -1,4 +1,4 @@
-"""Starting another process in a live container, and the table of those that were started.
+"""Starting another process in a live container.
 
 The new process enters the namespaces through the init's pidfd, so a reused pid cannot lead it elsewhere,
 and is in the container's cgroups before it has anything to lose.
@@ -6,41 +6,34 @@ and is in the container's cgroups before it has anything to lose.
 
 from __future__ import annotations
 
-import itertools
-from _thread import allocate_lock as Lock  # noqa: N812 - threading itself takes three milliseconds
-
-from kata_hybrid import cgroups
-from kata_hybrid.errors import ConfigError, ContainerNotRunning, ProcessExists
+from kata_hybrid.cgroups.layout import detect
+from kata_hybrid.errors import ConfigError, ContainerNotRunning
 from kata_hybrid.oci.config import Process as ProcessConfig
 from kata_hybrid.oci.config import User
-from kata_hybrid.plan import LaunchOptions, host_facts, plan_exec
-from kata_hybrid.runtime.console import Console
+from kata_hybrid.plan.build import plan_exec
+from kata_hybrid.plan.host import host_facts
+from kata_hybrid.plan.launch import LaunchOptions
+from kata_hybrid.runtime.destroy import kill_and_reap
 from kata_hybrid.runtime.home import home_of
 from kata_hybrid.runtime.join import cgroup_join
 from kata_hybrid.runtime.launch import FdSources, LaunchRequest, launch
-from kata_hybrid.runtime.pidfile import write_pid_file
 from kata_hybrid.runtime.process import Process
 from kata_hybrid.runtime.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import ExitStack, contextmanager
+    from collections.abc import Sequence
+    from contextlib import ExitStack
     from dataclasses import dataclass, replace
-    from signal import SIGKILL
 
-    from kata_hybrid import _core
     from kata_hybrid.cgroups import Manager
     from kata_hybrid.oci.config import Spec
     from kata_hybrid.plan import LaunchPlan
+    from kata_hybrid.runtime.console import Console
     from kata_hybrid.runtime.stdio import Stdio
 else:
-    from _signal import SIGKILL  # signal makes enumerations of them
-
-    from kata_hybrid._light import ExitStack, contextmanager
+    from kata_hybrid._light import ExitStack
     from kata_hybrid._record import dataclass, replace
-
-SETTLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +111,11 @@ def launch_exec(
         )
     plan = _plan(spec, config, options, bundle=bundle, init=init, manager=manager)
     with ExitStack() as borrowed, Undo() as undo:
-        console = Console(borrowed, options.console_socket) if config.terminal else None
+        console: Console | None = None
+        if config.terminal:
+            from kata_hybrid.runtime.console import Console
+
+            console = Console(borrowed, options.console_socket)
         join = manager.open_join(beside=init.pid)
         borrowed.callback(join.close)
         stdio = options.stdio.open(borrowed, undo, terminal=config.terminal)
@@ -134,6 +131,8 @@ def launch_exec(
         if master_fd is not None:
             undo.callback(stdio.use_master(master_fd).close)
         if options.pid_file is not None:
+            from kata_hybrid.runtime.pidfile import write_pid_file
+
             write_pid_file(options.pid_file, child.pid)
         undo.pop_all()
     process = Process(
@@ -150,7 +149,7 @@ def _plan(
         spec,
         config,
         facts=host_facts(),
-        cgroup=cgroup_join(cgroups.detect(), manager),
+        cgroup=cgroup_join(detect(), manager),
         options=LaunchOptions(
             container_id=init.container_id,
             bundle=bundle,
@@ -161,84 +160,3 @@ def _plan(
     )
     _ = plan.encoded  # finds what cannot be said to kata-init, while nothing has been touched
     return plan
-
-
-def kill_and_reap(child: _core.Child) -> None:
-    """End a process of ours that nobody has got yet."""
-    if child.poll() is None:
-        child.send_signal(SIGKILL)
-        child.wait(SETTLE_SECONDS)
-
-
-@dataclass
-class Slot:
-    """A name taken in the table, for the process that is being started under it."""
-
-    exec_id: str
-    process: Process | None = None
-
-
-class ExecTable:
-    """The processes that this container object has started, by exec id.
-
-    A named one stays, with its status, until the container is deleted. One whose name was made up is
-    forgotten after its end has been seen, lest the table grows for ever.
-    """
-
-    def __init__(self, *, container_id: str, init: Process) -> None:
-        self._container_id = container_id
-        self._lock = Lock()
-        self._numbers = itertools.count(1)
-        self._reserved: set[str] = {init.exec_id}
-        self._named: dict[str, Process] = {init.exec_id: init}
-        self._unnamed: dict[str, Process] = {}
-
-    def get(self, exec_id: str) -> Process | None:
-        with self._lock:
-            return self._named.get(exec_id) or self._unnamed.get(exec_id)
-
-    @contextmanager
-    def reserve(self, exec_id: str | None) -> Iterator[Slot]:
-        """Take a name; it is free again when the block fails.
-
-        Raises:
-            ProcessExists: the name is taken.
-        """
-        with self._lock:
-            self._forget_ended()
-            name = exec_id if exec_id is not None else f"exec-{next(self._numbers)}"
-            if name in self._reserved:
-                raise ProcessExists("process exists", container_id=self._container_id, exec_id=name)
-            self._reserved.add(name)
-        slot = Slot(name)
-        try:
-            yield slot
-        finally:
-            with self._lock:
-                if slot.process is None:
-                    self._reserved.discard(name)
-                else:
-                    table = self._unnamed if exec_id is None else self._named
-                    table[name] = slot.process
-
-    def remove(self, exec_id: str) -> None:
-        """Forget a process that has ended, for callers that give names out again."""
-        with self._lock:
-            process = self._named.get(exec_id)
-            if process is not None and process.poll() is not None:
-                del self._named[exec_id]
-                self._reserved.discard(exec_id)
-
-    def settle(self) -> None:
-        """Reap all that have been killed; called when the container's cgroups are empty."""
-        with self._lock:
-            processes = [*self._named.values(), *self._unnamed.values()]
-        for process in processes:
-            if process.child is not None:
-                process.child.wait(SETTLE_SECONDS)
-                process.poll()
-
-    def _forget_ended(self) -> None:
-        for name in [name for name, process in self._unnamed.items() if process.poll() is not None]:
-            del self._unnamed[name]
-            self._reserved.discard(name)

@@ -10,7 +10,6 @@ Sources: fifo(7); runc docs/spec.md (behaviour).
 from __future__ import annotations
 
 import os
-import select
 
 from kata_hybrid.errors import LaunchError, StatusError
 
@@ -59,6 +58,8 @@ def release_init(path: str, child: _core.Child, *, container_id: str) -> None:
 
 def _read_byte(fd: int, child: _core.Child, container_id: str) -> bytes:
     """The init's byte; ``b""`` when the fifo was used up by another reader."""
+    import select
+
     poller = select.poll()
     poller.register(fd, select.POLLIN)
     poller.register(child.fileno(), select.POLLIN)

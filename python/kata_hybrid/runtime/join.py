@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from kata_hybrid.plan import CgroupJoin, CgroupMount
+from kata_hybrid.plan.launch import CgroupJoin, CgroupMount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

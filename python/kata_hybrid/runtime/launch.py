@@ -14,7 +14,6 @@ from kata_hybrid import _core
 from kata_hybrid.errors import HookError, KataHybridError, LaunchError
 from kata_hybrid.plan import steps
 from kata_hybrid.runtime import orphans
-from kata_hybrid.runtime.idmap import write_user_maps
 from kata_hybrid.runtime.undo import Undo
 
 TYPE_CHECKING = False
@@ -120,6 +119,8 @@ def _converse(started: _core.Launch, request: LaunchRequest) -> None:
 
 def _act(point: int, pid: int, request: LaunchRequest) -> None:
     if point == steps.SYNC_USERMAP and request.plan.user_maps is not None:
+        from kata_hybrid.runtime.idmap import write_user_maps
+
         try:
             write_user_maps(pid, *request.plan.user_maps)
         except LaunchError as err:

@@ -10,7 +10,6 @@ import errno
 
 from kata_hybrid.errors import ConfigError, SignalError
 from kata_hybrid.runtime import orphans
-from kata_hybrid.runtime.console import set_window_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,19 +66,12 @@ def parse_signal(signal: str | int) -> int:
     text = signal.strip().upper()
     if text.isdecimal():
         return parse_signal(int(text))
-    number = _SIGNALS.get(text.removeprefix("SIG"))
-    if number is None:
-        number = _realtime(text.removeprefix("SIG"))
+    name = text.removeprefix("SIG")
+    known = getattr(_signal, f"SIG{name}", None) if name.isalnum() else None
+    number = int(known) if isinstance(known, int) else _realtime(name)
     if number is None:
         raise ConfigError("", f'unknown signal "{signal}"')
     return number
-
-
-_SIGNALS: Final[dict[str, int]] = {
-    name[3:]: int(number)
-    for name, number in vars(_signal).items()
-    if name.startswith("SIG") and not name.startswith("SIG_") and isinstance(number, int)
-}
 
 
 def _realtime(name: str) -> int | None:
@@ -201,6 +193,8 @@ class Process:
         """
         if not self.terminal or self.stdout is None:
             raise ConfigError("", f"process {self.exec_id} has no terminal", container_id=self.container_id)
+        from kata_hybrid.runtime.console import set_window_size
+
         set_window_size(self.stdout.fileno(), rows=rows, columns=columns)
 
     def close_stdin(self) -> None:

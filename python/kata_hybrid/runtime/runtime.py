@@ -10,11 +10,10 @@ import os
 from _thread import allocate_lock as Lock  # noqa: N812 - threading itself takes three milliseconds
 
 from kata_hybrid.errors import ContainerNotFound, KataHybridError
-from kata_hybrid.runtime import adopt, create
+from kata_hybrid.runtime import adopt
 from kata_hybrid.runtime.container import Container
-from kata_hybrid.runtime.create import CreateOptions
 from kata_hybrid.runtime.process import Process
-from kata_hybrid.state import Store
+from kata_hybrid.state.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class Runtime:
             ContainerExists: the id is taken.
             LaunchError, HookError, CgroupError: a step failed; nothing is left.
         """
-        return self._make(container_id, bundle, spec, CreateOptions(**arguments), fifo=True)
+        return self._make(container_id, bundle, spec, arguments, fifo=True)
 
     def run(
         self,
@@ -89,7 +88,7 @@ class Runtime:
         Raises:
             HookError: also when a poststart hook failed; the container is deleted then.
         """
-        container = self._make(container_id, bundle, spec, CreateOptions(**arguments), fifo=False)
+        container = self._make(container_id, bundle, spec, arguments, fifo=False)
         try:
             container.run_poststart()
         except BaseException as err:
@@ -98,8 +97,11 @@ class Runtime:
         return container
 
     def _make(
-        self, container_id: str, bundle: str | None, spec: Spec | None, options: CreateOptions, *, fifo: bool
+        self, container_id: str, bundle: str | None, spec: Spec | None, given: CreateArguments, *, fifo: bool
     ) -> Container:
+        from kata_hybrid.runtime import create  # who only looks at containers does without
+
+        options = create.CreateOptions(**given)
         drawn = create.draw(self._store, container_id, bundle=bundle, spec=spec, options=options, fifo=fifo)
         made = create.build(self._store, drawn)
         init = Process(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 
-from kata_hybrid.runtime.streams import Stream
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from dataclasses import dataclass
     from enum import Enum
+
+    from kata_hybrid.runtime.streams import Stream
 else:
     from kata_hybrid._record import Enum, dataclass
 
@@ -100,6 +100,8 @@ class OpenedStdio:
 
     def use_master(self, master_fd: int) -> Stream:
         """A terminal: all three are one stream on the master, which this object owns from here on."""
+        from kata_hybrid.runtime.streams import Stream
+
         stream = Stream(master_fd)
         self.stdin = self.stdout = self.stderr = stream
         return stream
@@ -111,6 +113,8 @@ def _owned(stack: ExitStack, fd: int) -> int:
 
 
 def _stream(stack: ExitStack, fd: int) -> Stream:
+    from kata_hybrid.runtime.streams import Stream  # a command has none
+
     stream = Stream(fd)
     stack.callback(stream.close)
     return stream

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from .build import build_document
-from .document import NAMESPACE_NAMES, StateDocument, parse_document
-from .proc import is_same_process, process_start_time, process_state
-from .sidecar import Sidecar, parse_sidecar
-from .store import StateDir, Store, check_container_id
+from .._light import attributes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .build import build_document
+    from .document import NAMESPACE_NAMES, StateDocument, parse_document
+    from .proc import is_same_process, process_start_time, process_state
+    from .sidecar import Sidecar, parse_sidecar
+    from .store import StateDir, Store, check_container_id
 
 __all__ = [
     "NAMESPACE_NAMES",
@@ -22,3 +26,21 @@ __all__ = [
     "process_start_time",
     "process_state",
 ]
+
+__getattr__ = attributes(
+    __name__,
+    {
+        "NAMESPACE_NAMES": "document",
+        "Sidecar": "sidecar",
+        "StateDir": "store",
+        "StateDocument": "document",
+        "Store": "store",
+        "build_document": "build",
+        "check_container_id": "store",
+        "is_same_process": "proc",
+        "parse_document": "document",
+        "parse_sidecar": "sidecar",
+        "process_start_time": "proc",
+        "process_state": "proc",
+    },
+)

@@ -11,7 +11,6 @@ from .. import _json
 from ..errors import StateError
 from ..oci.config import Hook, Hooks, NamespaceType
 from ._read import Reader
-from .limits import read_resources, write_resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +76,8 @@ class StateDocument:
         Raises:
             StateError: ``config.cgroups`` has wrong types.
         """
+        from .limits import read_resources
+
         config = Reader(self.raw, path=self.path).object("config")
         return read_resources(config.object("cgroups"))
 
@@ -85,6 +86,8 @@ class StateDocument:
 
         Device rules are never changed: an update does not apply them.
         """
+        from .limits import write_resources
+
         config = dict(self.raw.get("config") or {})
         config["cgroups"] = write_resources(dict(config.get("cgroups") or {}), changes)
         return parse_document({**self.raw, "config": config}, path=self.path)

@@ -7,13 +7,11 @@ ends with its holder. A reader never sees half a file: writes go to a temporary 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 
 from ..errors import ConfigError, ContainerExists, ContainerNotFound, StateError
-from .document import StateDocument, parse_document
-from .sidecar import Sidecar, parse_sidecar
+from .document import parse_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
     from contextlib import contextmanager, suppress
     from dataclasses import replace
     from typing import TypeVar
+
+    from .document import StateDocument
+    from .sidecar import Sidecar
 
     T = TypeVar("T")
 else:
@@ -125,6 +126,8 @@ class StateDir:
             ContainerNotFound: the directory is gone, or went while waiting.
             StateError: it cannot be locked.
         """
+        import fcntl  # who only reads does not lock
+
         fd = self._open_directory()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
@@ -174,6 +177,8 @@ class StateDir:
         Raises:
             StateError: unreadable or torn.
         """
+        from .sidecar import parse_sidecar
+
         data = self._read_file(self.sidecar_path)
         return None if data is None else parse_sidecar(data, path=self.sidecar_path)
 

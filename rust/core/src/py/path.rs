@@ -22,7 +22,9 @@ fn answer(py: Python<'_>, path: &Path, open: impl FnOnce(&[u8]) -> Opened + Send
     match py.detach(|| open(bytes)) {
         Ok(fd) => Ok(fd.into_raw_fd()),
         Err(err) => {
-            Err(PyOSError::new_err((err.raw_os_error(), errno_text(err.raw_os_error()), path.to_path_buf())))
+            // As str: for a Path, PyO3 would import pathlib, six milliseconds of a launch.
+            let name = path.as_os_str().to_os_string();
+            Err(PyOSError::new_err((err.raw_os_error(), errno_text(err.raw_os_error()), name)))
         }
     }
 }
