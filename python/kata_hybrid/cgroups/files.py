@@ -44,11 +44,11 @@ def read_text(path: str) -> str:
 def read_or_none(path: str) -> str | None:
     """As ``read_text``, but None when the file or its group does not exist."""
     try:
-        return read_text(path)
-    except CgroupError as err:
+        return _smallfile.read_text(path).strip()
+    except OSError as err:
         if err.errno in (*GONE, errno.EOPNOTSUPP):
             return None
-        raise
+        raise failure("read", path, err) from err
 
 
 def read_int(path: str, default: int = 0) -> int:
