@@ -200,10 +200,14 @@ def write_bundle(directory: Path, spec: Spec) -> Bundle:
 
 
 def remove_cgroups(parent: str = CGROUP_PARENT) -> None:
-    """Remove the empty groups below ``CGROUP_PARENT`` in every hierarchy, and it; groups in use stay."""
+    """Remove the empty groups below ``parent`` in every hierarchy, and it; groups in use stay.
+
+    Where the unified hierarchy has been unmounted, crun makes plain directories in its place: those go too.
+    """
     for hierarchy in Path("/sys/fs/cgroup").iterdir():
         top = hierarchy / parent.lstrip("/")
-        if not top.is_dir():
+        if not hierarchy.is_mount():
+            shutil.rmtree(top, ignore_errors=True)
             continue
         for path, _, _ in os.walk(top, topdown=False):
             try:
