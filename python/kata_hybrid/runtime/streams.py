@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from contextlib import contextmanager
     from typing import Final
 
-    Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 else:
     from kata_hybrid._light import contextmanager
 
 CHUNK_BYTES: Final = 64 * 1024
 """What one ``read`` asks for when the caller names no size: one pipe's worth."""
+_F_SETPIPE_SZ: Final = 1031  # fcntl(2)
 
 
 class Stream:
@@ -45,7 +45,7 @@ class Stream:
         self._users = 0
         self._closing = False
         self._wake_fd = -1
-        self._waiters: set[Waiter] = set()
+        self._parked: dict[tuple[asyncio.AbstractEventLoop, bool], _Parked] = {}
         self.written = 0
         """Bytes the kernel has accepted so far: tells after a time-out or a cancellation what went in."""
         os.set_blocking(fd, False)
@@ -72,10 +72,10 @@ class Stream:
             self._closing = True
             if self._wake_fd >= 0:
                 os.eventfd_write(self._wake_fd, 1)
-            waiters = list(self._waiters)
+            parked = [(each.loop, future) for each in self._parked.values() for future in each.waiting]
             if self._users == 0:
                 self._release()
-        for loop, future in waiters:
+        for loop, future in parked:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_finish, future)
 
@@ -89,17 +89,38 @@ class Stream:
     @contextmanager
     def _in_use(self) -> Iterator[int]:
         """Keep the descriptor's number ours while a call works with it; the last user does the close."""
+        fd = self._enter()
+        try:
+            yield fd
+        finally:
+            self._leave()
+
+    def _enter(self) -> int:
         with self._lock:
             if self._closing:
                 raise ValueError("stream is closed")
             self._users += 1
-        try:
-            yield self._fd
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0 and self.closed:
-                    self._release()
+        return self._fd
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self.closed:
+                self._release()
+
+    def widen(self, size: int) -> None:
+        """Let a pipe hold ``size`` bytes, so that its two sides meet less often. One that cannot stays as it is.
+
+        Raises:
+            ValueError: the stream is closed.
+        """
+        import fcntl
+
+        with self._in_use() as fd:
+            try:
+                fcntl.fcntl(fd, _F_SETPIPE_SZ, size)
+            except OSError:  # no pipe, or more than the system gives one user
+                return
 
     # --- threads -------------------------------------------------------------------------------------
 
@@ -123,8 +144,11 @@ class Stream:
 
     def read_ready(self, n: int = CHUNK_BYTES) -> bytes | None:
         """As :meth:`read`, but None when there is nothing yet."""
-        with self._in_use() as fd:
+        fd = self._enter()
+        try:
             return _try_read(fd, n)
+        finally:
+            self._leave()
 
     def write(self, data: bytes | bytearray | memoryview, timeout: float | None = None) -> int:
         """Write all of ``data``; gives its length.
@@ -190,31 +214,63 @@ class Stream:
         return total
 
     async def _ready(self, fd: int, *, for_write: bool) -> None:
-        """Wait on a duplicate: one loop takes one callback per number, and ``close`` may come meanwhile."""
+        """Wait for our turn; ``close`` may come meanwhile. The caller is a user, so the number stays ours."""
         import asyncio  # a program without a loop does not pay for it
 
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
+        key = (loop, for_write)
         with self._lock:
             if self._closing:
                 raise ValueError("stream is closed")
-            entry = (loop, future)
-            self._waiters.add(entry)
-        watched = os.dup(fd)
+            parked = self._parked.get(key)
+            if parked is None:
+                parked = self._parked[key] = _Parked(loop, fd, for_write=for_write)
+            parked.waiting.append(future)
+        parked.watch()
         try:
-            if for_write:
-                loop.add_writer(watched, _finish, future)
-            else:
-                loop.add_reader(watched, _finish, future)
             await future
         finally:
-            forget = loop.remove_writer if for_write else loop.remove_reader
-            forget(watched)
-            os.close(watched)
             with self._lock:
-                self._waiters.discard(entry)
+                if future in parked.waiting:
+                    parked.waiting.remove(future)
+                if not parked.waiting:
+                    self._parked.pop(key, None)
+            parked.watch()
         if self._closing:
             raise ValueError("stream is closed")
+
+
+class _Parked:
+    """Those of one loop who wait to read, or to write. They are woken one by one, in their order.
+
+    All but ``waiting`` belongs to the loop's thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, *, for_write: bool) -> None:
+        self.loop = loop
+        self.waiting: list[asyncio.Future[None]] = []
+        self._fd = fd
+        self._for_write = for_write
+        self._watching = False
+
+    def watch(self) -> None:
+        """Watch the descriptor exactly while somebody waits."""
+        if not self.waiting:
+            self._stop()
+        elif not self._watching:
+            self._watching = True
+            (self.loop.add_writer if self._for_write else self.loop.add_reader)(self._fd, self._wake)
+
+    def _stop(self) -> None:
+        if self._watching:
+            self._watching = False
+            (self.loop.remove_writer if self._for_write else self.loop.remove_reader)(self._fd)
+
+    def _wake(self) -> None:
+        """The first takes what there is; when it goes on it sees to the others."""
+        self._stop()
+        _finish(self.waiting.pop(0))
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 MAX_READ_BYTES: Final = 4 * 1024 * 1024 - 1024
 """A reply stays below the peer's usual message limit, whatever length it asked for."""
+BUSY_READ_BYTES: Final = 32 * 1024
+BUSY_PIPE_BYTES: Final = 256 * 1024
+"""A pipe from which so much was read at once gets this capacity: writer and reader wake each other less often,
+and a reply carries more. Quiet processes keep the kernel's 64 KiB."""
 SETTLE_SECONDS: Final = 0.05
 """What a dead process wrote to its terminal reaches the master through a kernel work queue."""
 
@@ -45,6 +49,7 @@ class OutputStream:
         self._terminal = terminal
         self._returned = bytearray()
         self._ended = stream is None
+        self._widened = terminal
 
     @property
     def ended(self) -> bool:
@@ -89,9 +94,12 @@ class OutputStream:
             data = self._stream.read_ready(wanted)
         except ValueError:  # closed meanwhile
             data = b""
-        if data == b"":
+        if data is None:
+            return None
+        if not data:
             self._end()
             raise StreamEnded("EOF")
+        self._widen_if_busy(self._stream, data)
         return data
 
     def give_back(self, data: bytes) -> None:
@@ -144,7 +152,13 @@ class OutputStream:
             return b""
         if not data and not self._terminal:
             self._end()
+        self._widen_if_busy(self._stream, data)
         return data
+
+    def _widen_if_busy(self, stream: Stream, data: bytes) -> None:
+        if not self._widened and len(data) >= BUSY_READ_BYTES:
+            self._widened = True
+            stream.widen(BUSY_PIPE_BYTES)
 
     async def _read_terminal(self, stream: Stream, length: int) -> bytes:
         reading = asyncio.ensure_future(stream.aread(length))
