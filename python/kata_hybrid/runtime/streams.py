@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import contextmanager
     from typing import Final
-
 else:
     from kata_hybrid._light import contextmanager
 
@@ -109,7 +108,7 @@ class Stream:
                 self._release()
 
     def widen(self, size: int) -> None:
-        """Let a pipe hold ``size`` bytes, so that its two sides meet less often. One that cannot stays as it is.
+        """Let a pipe hold ``size`` bytes, so that its two sides meet less often; what cannot stays as it is.
 
         Raises:
             ValueError: the stream is closed.

@@ -26,8 +26,8 @@ MAX_READ_BYTES: Final = 4 * 1024 * 1024 - 1024
 """A reply stays below the peer's usual message limit, whatever length it asked for."""
 BUSY_READ_BYTES: Final = 32 * 1024
 BUSY_PIPE_BYTES: Final = 256 * 1024
-"""A pipe from which so much was read at once gets this capacity: writer and reader wake each other less often,
-and a reply carries more. Quiet processes keep the kernel's 64 KiB."""
+"""A pipe from which that much was read at once gets this capacity: writer and reader wake each other less
+often, and a reply carries more. Quiet processes keep the kernel's 64 KiB."""
 SETTLE_SECONDS: Final = 0.05
 """What a dead process wrote to its terminal reaches the master through a kernel work queue."""
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::convert::os_error;
 use crate::sys;
 
-/// What one `receive` reads at most, on the stack.
+/// What one `receive` reads at most.
 const RECEIVE_BYTES: usize = 64 * 1024;
 
 /// A stream's number, and for a new call its path and message.
@@ -25,6 +25,8 @@ pub(super) struct GrpcConnection {
 
 struct State {
     connection: Connection,
+    /// Room for one read, kept so that it is not made anew for each.
+    input: Vec<u8>,
     /// Taken from the connection; the socket has had the first `sent` bytes.
     output: Vec<u8>,
     sent: usize,
@@ -42,19 +44,23 @@ impl GrpcConnection {
     #[new]
     fn new(max_message: usize) -> Self {
         let connection = Connection::new(max_message);
-        Self { inner: Mutex::new(State { connection, output: Vec::new(), sent: 0 }) }
+        Self { inner: Mutex::new(State { connection, input: Vec::new(), output: Vec::new(), sent: 0 }) }
     }
 
     fn receive<'py>(&self, py: Python<'py>, fd: i32) -> PyResult<Option<Vec<Incoming<'py>>>> {
         let socket = socket(fd)?;
-        let mut buffer = [0; RECEIVE_BYTES];
-        let count = match rustix::io::read(socket, &mut buffer) {
+        let mut state = self.lock();
+        let State { connection, input, .. } = &mut *state;
+        input.clear();
+        input.reserve(RECEIVE_BYTES);
+        match rustix::io::read(socket, rustix::buffer::spare_capacity(input)) {
             Ok(0) => return Ok(None),
-            Ok(count) => count,
+            Ok(_) => {}
             Err(Errno::AGAIN | Errno::INTR) => return Ok(Some(Vec::new())),
             Err(err) => return Err(os_error(&err.into())),
-        };
-        let events = self.lock().connection.receive(&buffer[..count]);
+        }
+        let events = connection.receive(input);
+        drop(state);
         let incoming = events.into_iter().map(|event| match event {
             Event::Call { stream, path, message } => {
                 let path = PyString::new(py, &String::from_utf8_lossy(&path));
