@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from dataclasses import asdict
@@ -35,6 +36,7 @@ def run(context: Context, given: Parsed) -> int:
     if interval <= 0:
         raise CommandError("duration interval must be greater than 0")
     container = context.runtime().load(given.words[0])
+    gc.enable()  # this may go on for days
     write_out(line(container.id, container.stats()))
     while not given.flag("stats"):
         try:
