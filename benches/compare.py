@@ -97,9 +97,8 @@ def compare(options: Options, provider: Provider) -> int:
 def _chosen(suite: Suite, options: Options) -> tuple[list[Operation], list[Survey]]:
     known = {operation.name for operation in suite.operations} | {survey.name for survey in suite.surveys}
     if unknown := options.only - known:
-        raise RefusedError(
-            f"no such operation: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-        )
+        names = ", ".join(sorted(unknown))
+        raise RefusedError(f"no such operation: {names}; docs/performance.md lists them")
     operations = [o for o in suite.operations if not options.only or o.name in options.only]
     surveys = [
         survey

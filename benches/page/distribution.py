@@ -82,6 +82,10 @@ def _row(heading: Heading, one: Series, group: Sequence[Series], axis: Axis, y: 
     inside = [x for x, value in zip(pixels, samples, strict=True) if axis.low <= value <= axis.high]
     p50, p95, _, count = summary(samples)
     title = f"{one.contender}: p50 {number(p50)}, p95 {number(p95)} {heading.unit}, {count} repetitions"
+    if one.cpu_seconds is not None:
+        title += f", {number(one.cpu_seconds * 1000)} ms of CPU each"
+    if one.peak_rss_kb:
+        title += f", peak {number(one.peak_rss_kb / 1024)} MiB"
     marks = [tag("title", title), text(0, middle + 4, one.contender, class_="ours" if one.ours else None)]
     if len(inside) >= FEW:
         marks.append(_density(inside, axis, middle))

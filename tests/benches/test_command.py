@@ -92,7 +92,7 @@ def test_only_some_operations(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["compare", "--only", "exec", "--rounds", "2"], provider()) == 0
     assert "run (ms)" not in capsys.readouterr().out
     assert main(["compare", "--only", "exec,sing"], provider()) == 2
-    assert "no such operation: sing; there are exec, run" in capsys.readouterr().err
+    assert "no such operation: sing; docs/performance.md lists them" in capsys.readouterr().err
 
 
 def test_our_failure_is_an_exit_status_and_a_peer_s_is_not(
