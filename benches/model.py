@@ -114,7 +114,7 @@ class Scale:
     Attributes:
         name: stable: "scale-library". Together with ``contender`` unique in a report.
         metrics: unit by metric, in order: {"launch p50": "ms", "memory per container": "MiB", "fds": "fds"}.
-            Metrics of one unit share a picture.
+            Scales of one name share a picture for each metric.
     """
 
     name: str

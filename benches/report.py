@@ -18,7 +18,9 @@ def shown(heading: Heading, seconds: float) -> float:
 
 
 def number(value: float) -> str:
-    """Three digits that count: "0.0123", "1.23", "12.3", "123", "1234"."""
+    """Three digits that count: "0", "0.0123", "1.23", "12.3", "123", "1234"."""
+    if value == 0:
+        return "0"
     size = abs(value)
     for limit, decimals in ((0.1, 4), (1, 3), (10, 2), (100, 1)):
         if size < limit:

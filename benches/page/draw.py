@@ -84,10 +84,12 @@ class Axis:
 
 
 def axis_for(values: list[float], begin: float, end: float, *, log: bool = False) -> Axis:
-    """An axis that holds all values, from nought unless logarithmic."""
-    high = max(values, default=1.0) or 1.0
+    """An axis that holds all values, from nought (or the lowest below it) unless logarithmic."""
+    high = max(values, default=1.0)
     if not log:
-        return Axis(0.0, high * 1.05, begin, end)
+        low = min([0.0, *values]) * 1.05
+        return Axis(low, high * 1.05 if high > 0 else low + 1.0, begin, end)
+    high = high or 1.0
     low = min((value for value in values if value > 0), default=high / 10)
     return Axis(low / 1.25, high * 1.25, begin, end, log=True)
 

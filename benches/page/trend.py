@@ -112,19 +112,18 @@ def _commits(reports: Sequence[Report]) -> list[tuple[float, str]]:
 
 
 def growth(scales: Sequence[Scale]) -> list[Markup]:
-    """Scales of one name: a chart for each unit, with a curve per contender and metric."""
-    units: dict[str, list[Curve]] = {}
+    """Scales of one name: a chart for each metric, with a curve per contender."""
+    metrics: dict[tuple[str, str], list[Curve]] = {}
     for scale in scales:
         for metric, unit in scale.metrics.items():
             points = sorted((p.x, p.values[metric]) for p in scale.points if metric in p.values)
             if points:
-                name = metric if len(scales) == 1 else f"{scale.contender}, {metric}"
-                units.setdefault(unit, []).append(Curve(name, colour(scale.contender), points))
-    label = scales[0].x_label
+                name = scale.contender if len(scales) > 1 else number(points[-1][1])
+                metrics.setdefault((metric, unit), []).append(Curve(name, colour(scale.contender), points))
     charts = []
-    for unit, curves in units.items():
+    for (metric, unit), curves in metrics.items():
         xs = [x for curve in curves for x, _ in curve.points]
-        axis = Axis(min(xs), max(*xs, min(xs) + 1), 0, 1)
-        ticks = [(x, f"{x:g}") for x in axis.ticks()]
-        charts.append(chart(f"{unit} by {label}", curves, ticks))
+        ticks = [(x, f"{x:g}") for x in Axis(min(xs), max(*xs, min(xs) + 1), 0, 1).ticks()]
+        title = metric if unit in metric else f"{metric}, {unit}"
+        charts.append(chart(f"{title}, by {scales[0].x_label}", curves, ticks))
     return charts

@@ -196,7 +196,7 @@ def test_the_table_fits_a_terminal_and_has_all_figures() -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.01234, "0.0123"), (0.5, "0.500"), (1.234, "1.23"), (12.34, "12.3"), (1234.5, "1234")],
+    [(0.0, "0"), (0.01234, "0.0123"), (0.5, "0.500"), (1.234, "1.23"), (12.34, "12.3"), (1234.5, "1234")],
 )
 def test_numbers_have_three_digits(value: float, shown: str) -> None:
     assert number(value) == shown

@@ -92,7 +92,7 @@ def test_growth_and_readings_are_shown() -> None:
     root = tree(report())
     section = root.find(".//section[@id='scale']")
     assert section is not None
-    assert len(section.findall(".//svg")) == 3, "a chart per unit"
+    assert len(section.findall(".//svg")) == 4, "a chart per metric"
     for metric in ("launch p50", "own memory", "fds"):
         assert metric in words(section)
     assert "33.2 MiB" in words(root)
