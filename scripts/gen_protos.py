@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Make ``kata_hybrid.agent._proto`` from ``protos/``: messages and their type stubs.
 
-The generated code differs from protoc's in two ways. Its modules are imported by their full path, so that a
+The generated code differs from protoc's in three ways. Its modules are imported by their full path, so that a
 proto package called ``grpc`` or ``types`` never meets the Python modules of these names. And every protocol
 version has a descriptor pool of its own: versions give the same names to different messages, and one pool
-would refuse the second.
+would refuse the second. And ``descriptors.py`` has the same descriptors as bytes alone, for a server that
+makes its message classes without the modules that protoc's code imports (``agent/messages.py``).
 
 Needs ``grpcio-tools``. Usage: ``python scripts/gen_protos.py [--out DIR]``.
 """
@@ -29,6 +30,12 @@ POOL = descriptor_pool.DescriptorPool()
 POOL.AddSerializedFile(empty_pb2.DESCRIPTOR.serialized_pb)
 '''
 
+DESCRIPTORS_MODULE = '''"""This protocol version's descriptors, in the order of their imports. Generated."""
+
+FILES: tuple[tuple[str, bytes], ...] = (
+{files})
+'''
+
 STUB_HEAD = "# mypy: ignore-errors\n"  # protoc's stubs are not strict
 
 
@@ -46,10 +53,13 @@ def generate(out: Path) -> list[Path]:
     out.mkdir(parents=True)
     versions = sorted(path for path in protos.iterdir() if path.is_dir() and any(path.glob("*.proto")))
     for version in versions:
-        _run_protoc(protos, out, sorted(version.glob("*.proto")))
         target = out / version.name
+        described = out / "descriptors"
+        _run_protoc(protos, out, sorted(version.glob("*.proto")), described)
         (target / "__init__.py").write_text("")
         (target / "_pool.py").write_text(POOL_MODULE)
+        (target / "descriptors.py").write_text(_descriptors_module(described.read_bytes()))
+        described.unlink()
         for module in sorted(target.glob("*_pb2.py*")):
             head = STUB_HEAD if module.suffix == ".pyi" else ""
             module.write_text(head + relocate(module.read_text(), version.name))
@@ -66,12 +76,21 @@ def relocate(source: str, version: str) -> str:
     return source.replace("_descriptor_pool.Default()", "_POOL")
 
 
-def _run_protoc(protos: Path, out: Path, files: list[Path]) -> None:
+def _descriptors_module(described: bytes) -> str:
+    from google.protobuf import descriptor_pb2
+
+    found = descriptor_pb2.FileDescriptorSet.FromString(described)
+    lines = [f"    ({file.name!r}, {file.SerializeToString()!r}),\n" for file in found.file]
+    return DESCRIPTORS_MODULE.format(files="".join(lines))
+
+
+def _run_protoc(protos: Path, out: Path, files: list[Path], described: Path) -> None:
     import grpc_tools
     from grpc_tools import protoc
 
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     arguments = ["protoc", f"-I{protos}", f"-I{well_known}", f"--python_out={out}", f"--pyi_out={out}"]
+    arguments += [f"--descriptor_set_out={described}", "--include_imports"]
     if protoc.main([*arguments, *(str(path) for path in files)]) != 0:
         sys.exit(f"protoc failed on {files[0].parent.name}")
 

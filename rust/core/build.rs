@@ -71,7 +71,7 @@ fn build_init(workspace: &Path) -> PathBuf {
 
 /// `maturin build` alone comes here without messages; pip comes through scripts/build_backend.py and has them.
 fn generate_protos(workspace: &Path) {
-    let package = workspace.join("python/kata_hybrid/agent/_proto/v1/agent_pb2.py");
+    let package = workspace.join("python/kata_hybrid/agent/_proto/v1/descriptors.py");
     if package.exists() || !workspace.join("protos").exists() {
         return;
     }

@@ -6,11 +6,12 @@ counters that engines and Kata hosts read; ``stats_v1`` and ``stats_v2`` fill it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import dataclass, field
+else:
+    from kata_hybrid._record import dataclass, field
 
 UNLIMITED = 2**64 - 1  # what "max" in a v2 memory file becomes
 

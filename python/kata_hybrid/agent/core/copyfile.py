@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kata_hybrid import _core
 from kata_hybrid.agent.core.errors import InvalidRequest, RequestRefused
 
 if TYPE_CHECKING:
+    from dataclasses import dataclass, field
+
     from kata_hybrid.agent.core.model import FileChunk
+else:
+    from kata_hybrid._record import dataclass, field
 
 BASE: Final = "/run"
 PERMISSIONS: Final = 0o777

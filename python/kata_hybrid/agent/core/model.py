@@ -6,12 +6,14 @@ Source: the message tables of the Kata 1.x protocol.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kata_hybrid.oci.config import Process, Resources, Spec
+    from dataclasses import dataclass
 
+    from kata_hybrid.oci.config import Process, Resources, Spec
+else:
+    from kata_hybrid._record import dataclass
 
 @dataclass(frozen=True)
 class Storage:

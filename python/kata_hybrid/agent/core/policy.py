@@ -6,7 +6,13 @@ Kata 1.x reference; where a known defect of the original is not repeated, the fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass, field
+else:
+    from kata_hybrid._record import dataclass, field
+
 
 
 @dataclass(frozen=True)

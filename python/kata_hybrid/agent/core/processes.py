@@ -10,7 +10,6 @@ import json
 import os
 import pwd
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kata_hybrid.agent.core.errors import RequestRefused
@@ -18,6 +17,9 @@ from kata_hybrid.agent.core.programs import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from dataclasses import dataclass
+else:
+    from kata_hybrid._record import dataclass
 
 HEADER: Final = "UID          PID    PPID  C STIME TTY          TIME CMD"
 DEFAULT_ARGS: Final = ("-ef",)

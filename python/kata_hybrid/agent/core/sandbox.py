@@ -15,8 +15,6 @@ import logging
 import os
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from kata_hybrid import cgroups
@@ -40,11 +38,15 @@ from kata_hybrid.state import Store, check_container_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from dataclasses import dataclass
+    from enum import Enum
 
     from kata_hybrid.agent.core.model import ContainerRequest, SandboxRequest
     from kata_hybrid.agent.core.policy import VersionPolicy
     from kata_hybrid.runtime import Container
     from kata_hybrid.runtime.exits import ExitWatcher
+else:
+    from kata_hybrid._record import Enum, dataclass
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ CreateContainer (behaviour).
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -24,11 +23,13 @@ from kata_hybrid.oci.config import DeviceCgroup, Hook, Namespace, NamespaceType,
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from dataclasses import replace
 
     from kata_hybrid.agent.core.model import ContainerRequest, DeviceRequest
     from kata_hybrid.agent.core.policy import VersionPolicy
     from kata_hybrid.oci.config import Hooks, Linux, Spec
-
+else:
+    from kata_hybrid._record import replace
 
 def check_request(request: ContainerRequest, policy: VersionPolicy) -> None:
     """Refuse what cannot become a container. Touches nothing.
@@ -107,14 +108,14 @@ def guest_spec(
         GuestError: a ``net.*`` sysctl could not be set in the guest.
     """
     spec = request.spec
-    linux = dataclasses.replace(
+    linux = replace(
         spec.linux,
         namespaces=join_namespaces(spec.linux.namespaces, namespaces),
         resources=_resources(spec.linux.resources or Resources(), policy),
     )
     if policy.net_sysctls_in_guest:
         linux = _apply_net_sysctls(linux)
-    return dataclasses.replace(spec, linux=linux, hooks=_with_guest_hooks(spec.hooks, guest_hooks))
+    return replace(spec, linux=linux, hooks=_with_guest_hooks(spec.hooks, guest_hooks))
 
 
 def join_namespaces(own: Iterable[Namespace], shared: Mapping[NamespaceType, str]) -> tuple[Namespace, ...]:
@@ -126,11 +127,11 @@ def join_namespaces(own: Iterable[Namespace], shared: Mapping[NamespaceType, str
 def _resources(resources: Resources, policy: VersionPolicy) -> Resources:
     if resources.cpu is not None and resources.cpu.cpus:
         cpus = usable_cpus(resources.cpu.cpus)
-        resources = dataclasses.replace(resources, cpu=dataclasses.replace(resources.cpu, cpus=cpus))
+        resources = replace(resources, cpu=replace(resources.cpu, cpus=cpus))
     root = guest_root_device() if policy.hide_guest_root_device else None
     if root is not None:
         rule = DeviceCgroup(allow=False, type="b", major=root[0], minor=root[1], access="rw")
-        resources = dataclasses.replace(resources, devices=(*resources.devices, rule))
+        resources = replace(resources, devices=(*resources.devices, rule))
     return resources
 
 
@@ -161,7 +162,7 @@ def _apply_net_sysctls(linux: Linux) -> Linux:
     for key, value in ours.items():
         set_guest_sysctl(key, value)
     rest = {key: value for key, value in linux.sysctl.items() if key not in ours}
-    return dataclasses.replace(linux, sysctl=rest)
+    return replace(linux, sysctl=rest)
 
 
 def set_guest_sysctl(key: str, value: str) -> None:
@@ -183,7 +184,7 @@ def set_guest_sysctl(key: str, value: str) -> None:
 
 
 def _with_guest_hooks(own: Hooks, guest: Hooks) -> Hooks:
-    return dataclasses.replace(
+    return replace(
         own,
         prestart=(*own.prestart, *guest.prestart),
         poststart=(*own.poststart, *guest.poststart),

@@ -14,7 +14,6 @@ import os
 import shutil
 import stat
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kata_hybrid.agent.core import mounts
@@ -23,9 +22,12 @@ from kata_hybrid.runtime.undo import Undo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from dataclasses import dataclass, field
 
     from kata_hybrid.agent.core.model import Storage
     from kata_hybrid.agent.core.policy import VersionPolicy
+else:
+    from kata_hybrid._record import dataclass, field
 
 SHARED_DRIVERS = frozenset({"ephemeral", "local"})
 

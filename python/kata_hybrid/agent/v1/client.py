@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 
 from kata_hybrid.agent._proto.v1 import agent_pb2, health_pb2, oci_pb2
+from kata_hybrid.agent._proto.v1._pool import POOL
 from kata_hybrid.agent.v1.convert import METHODS
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class AgentClient:
         Raises:
             grpc.RpcError: with ``code()`` and ``details()``.
         """
-        service, request_type, reply_type = METHODS[rpc]
+        service, request_type, reply_type = _types(rpc)
         method = self._channel.unary_unary(
             f"/{service}/{rpc}",
             request_serializer=request_type.SerializeToString,
@@ -49,7 +51,7 @@ class AgentClient:
 
     def start(self, rpc: str, **fields: Any) -> Any:
         """As :meth:`call`, without waiting: gives a future with ``result`` and ``cancel``."""
-        service, request_type, reply_type = METHODS[rpc]
+        service, request_type, reply_type = _types(rpc)
         method = self._channel.unary_unary(
             f"/{service}/{rpc}",
             request_serializer=request_type.SerializeToString,
@@ -75,3 +77,13 @@ class AgentClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _types(rpc: str) -> tuple[str, Any, Any]:
+    """Service, and protoc's classes for request and reply; the server has its own of the same messages."""
+    service, request, reply = METHODS[rpc]
+    return service, _generated(request), _generated(reply)
+
+
+def _generated(message: type[Message]) -> Any:
+    return GetMessageClass(POOL.FindMessageTypeByName(message.DESCRIPTOR.full_name))

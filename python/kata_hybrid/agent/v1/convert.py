@@ -7,11 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf.empty_pb2 import Empty
-
-from kata_hybrid.agent._proto.v1 import agent_pb2 as pb
-from kata_hybrid.agent._proto.v1 import health_pb2 as health
-from kata_hybrid.agent._proto.v1 import types_pb2 as net
 from kata_hybrid.agent.core import model
 from kata_hybrid.agent.core.errors import InvalidRequest
 from kata_hybrid.agent.v1 import convert_oci
@@ -20,10 +15,21 @@ from kata_hybrid.agent.v1.convert_oci import text, texts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import Message
 
+    from kata_hybrid.agent._proto.v1 import agent_pb2 as pb
+    from kata_hybrid.agent._proto.v1 import health_pb2 as health
+    from kata_hybrid.agent._proto.v1 import types_pb2 as net
     from kata_hybrid.cgroups import BlkioEntry, MemoryData, Stats
     from kata_hybrid.oci.config import Process
+else:
+    from kata_hybrid.agent._proto.v1.descriptors import FILES
+    from kata_hybrid.agent.messages import load
+
+    _files = load(FILES)
+    pb, health, net = (_files[f"v1/{name}.proto"] for name in ("agent", "health", "types"))
+    Empty = _files["google/protobuf/empty.proto"].Empty
 
 AGENT: Final = "grpc.AgentService"
 HEALTH: Final = "grpc.Health"
