@@ -23,7 +23,7 @@ mod _core {
     #[pymodule_export]
     use super::json::{json_dumps, json_loads};
     #[pymodule_export]
-    use super::launch::{describe_plan, spawn, Launch};
+    use super::launch::{describe_plan, spawn, Launch, NewNetwork};
     #[pymodule_export]
     use super::path::{mkdir_in_root, open_beneath, open_in_root, probe};
     #[pymodule_export]
