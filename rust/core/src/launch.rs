@@ -122,9 +122,11 @@ impl Launch {
     /// The errno of the kill or of waitid(2).
     pub fn abort(&self) -> Result<ExitStatus, Error> {
         let mut state = self.lock();
-        state.socket = None;
         state.released = true;
-        Ok(state.process.kill().named("kill")?)
+        // Before the socket goes: its end is a reason for kata-init to end by itself, with another status.
+        let killed = state.process.kill().named("kill");
+        state.socket = None;
+        Ok(killed?)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
