@@ -194,10 +194,14 @@ def _exec_together(agents: Agents) -> Operation:
     return Operation("agent-exec-64", title, contenders, idle=False, repetitions=10)
 
 
+def writer(mib: int) -> oci.Process:
+    """Writes so much to its stdout, as fast as it can."""
+    return process_message(["/bin/dd", "if=/dev/zero", "bs=1M", f"count={mib}"], [PATH])
+
+
 def _stdout(agents: Agents, mib: int) -> Operation:
     """From the first ReadStdout to the last byte, in replies of 1 MiB; the writer has filled its pipe."""
-    words = ["/bin/dd", "if=/dev/zero", "bs=1M", f"count={mib}"]
-    process = process_message(words, [PATH])
+    process = writer(mib)
 
     def contender(agent: Agent) -> Contender:
         def before(number: int) -> None:

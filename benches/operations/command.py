@@ -21,6 +21,9 @@ def operations(setting: Setting) -> list[Operation]:
     if place.wants("command-run"):
         title = "command: run of true"
         found.append(make("command-run", title, runtimes, lifecycle.run_contender, parallel=True))
+    if place.wants("command-run-plain"):
+        title = "command: run of true without a filter"
+        found.append(make("command-run-plain", title, runtimes, lifecycle.run_plain_contender, idle=False))
     if place.wants("command-exec"):
         title = "command: exec of true"
         found.append(make("command-exec", title, runtimes, lifecycle.exec_contender, residents_each=1))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benches.agents import CHECK, Agent, private_kb, status_kb
 from benches.model import Gauge, Survey
-from benches.operations.agent import RESIDENT, TRUE_PROCESS, Agents
+from benches.operations.agent import RESIDENT, TRUE_PROCESS, Agents, writer
 from benches.operations.setting import SLEEP
 from benches.spawner import PeerFailedError
 
@@ -72,6 +72,16 @@ def _gauges(agents: Agents, agent: Agent, stack: ExitStack) -> Iterator[Gauge]:
     yield gauge("used-rss", "resident memory after 100 execs", status_kb(agent.pid, "VmRSS") / 1024, "MiB")
     yield gauge("used-threads", "threads after 100 execs", status_kb(agent.pid, "Threads"), "threads")
     yield gauge("client-cpu", "the client's own CPU per call", _client_ms(agent), "ms")
+    yield gauge("client-cpu-mib", "the client's own CPU per MiB of stdout", _client_ms_per_mib(agent), "ms")
+
+
+def _client_ms_per_mib(agent: Agent, mib: int = 16) -> float:
+    agent.execute(RESIDENT, "out", writer(mib))
+    before = time.thread_time()
+    agent.read_stdout(RESIDENT, "out", mib << 20)
+    taken = time.thread_time() - before
+    agent.wait(RESIDENT, "out")
+    return taken / mib * 1000
 
 
 def _client_ms(agent: Agent, calls: int = 300) -> float:

@@ -43,6 +43,9 @@ def operations(setting: Setting) -> list[Operation]:
     if place.wants("exec"):
         title = "exec and wait of true"
         found.append(make("exec", title, runtimes, lifecycle.exec_contender, residents_each=1, parallel=True))
+    if place.wants("exec-plain"):
+        title, plain = "exec and wait of true, without a filter", lifecycle.exec_contender
+        found.append(make("exec-plain", title, runtimes, plain, residents_each=1, filtered=False, idle=False))
     if place.wants("run-large"):
         found.append(run_large(setting))
     for name, (title, build) in table.items():
@@ -79,6 +82,7 @@ def _list(setting: Setting, size: int) -> Operation:
         runtimes,
         lifecycle.list_contender,
         residents_each=size,
+        filtered=False,  # making them is not what is measured
         idle=False,
         repetitions=10 if size > 100 else 30,
     )

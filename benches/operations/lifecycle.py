@@ -128,15 +128,16 @@ def list_contender(_: Setting, runtime: Runtime) -> Contender:
 
 
 @contextmanager
-def residents(setting: Setting, runtimes: Sequence[Runtime], count: int = 1) -> Iterator[None]:
+def residents(
+    setting: Setting, runtimes: Sequence[Runtime], count: int = 1, filtered: bool = True
+) -> Iterator[None]:
     """``count`` running containers of each runtime; the first is called ``resident``."""
     made: list[tuple[Runtime, str]] = []
     try:
         for runtime in runtimes:
             for index in range(count):
                 name = f"resident{index}" if index else "resident"
-                # Without a filter where there are many: making them is not what is measured.
-                bundle = setting.new_bundle(f"{runtime.name}-{name}", SLEEP, filtered=count == 1)
+                bundle = setting.new_bundle(f"{runtime.name}-{name}", SLEEP, filtered=filtered)
                 made.append((runtime, name))
                 runtime.launch(name, bundle)
         yield
@@ -158,6 +159,7 @@ def operation(
     *,
     extra: Sequence[Contender] = (),
     residents_each: int = 0,
+    filtered: bool = True,
     idle: bool = True,
     parallel: bool = False,
     repetitions: int = 0,
@@ -166,9 +168,10 @@ def operation(
 
     Args:
         residents_each: running containers of each runtime that are there meanwhile.
+        filtered: those have docker's filter.
     """
     contenders = [build(setting, runtime) for runtime in runtimes]
-    within = partial(residents, setting, runtimes, residents_each) if residents_each else None
+    within = partial(residents, setting, runtimes, residents_each, filtered) if residents_each else None
     return Operation(
         name,
         title,
