@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kata_hybrid import cgroups
 from kata_hybrid.cgroups import devices, resources_v1
 from kata_hybrid.plan import LaunchOptions, host_facts, plan_create, steps
+from kata_hybrid.plan.namespaces import NEW_NETWORK
 from kata_hybrid.plan.options import (
     MS_BIND,
     MS_NODEV,
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from kata_hybrid.oci.config import Resources, Spec
+    from kata_hybrid.plan import LaunchPlan
     from kata_hybrid.plan.steps import Step
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 UNIFIED: Final = ""
+NEW_CGROUP: Final = 0x0200_0000
 Line = tuple[object, ...]
 
 
@@ -85,14 +88,27 @@ def _lines(spec: Spec) -> Iterator[Line]:
     yield from _make_groups(groups)
     if spec.linux.resources is not None:
         yield from _limits(spec.linux.resources, manager.paths)
-    yield ("clone", plan.clone_flags)
+    flags = _new_namespaces(plan)
+    yield ("clone", flags & ~NEW_CGROUP)
+    yield from (("write", f"{path}/tasks", 0) for path in v1_groups)
+    if flags & NEW_CGROUP:
+        yield ("unshare", NEW_CGROUP)  # it begins at the group that one is in
     for step in plan.steps:
-        if isinstance(step, steps.JoinCgroup):
-            yield ("write", f"{v1_groups[step.fd]}/tasks", 0)
-        else:
-            yield from _CALLS[type(step)](step)
+        yield from _CALLS[type(step)](step)
     yield ("wait",)
     yield from (("rmdir", path) for path in groups)
+
+
+def _new_namespaces(plan: LaunchPlan) -> int:
+    """All that the plan makes, in whatever way: for the floor one clone does."""
+    flags = plan.clone_flags
+    for step in plan.steps:
+        if isinstance(step, steps.Unshare):
+            flags |= step.flags
+        elif isinstance(step, steps.Setns):
+            assert plan.fds[step.fd] == NEW_NETWORK, "the floor joins nothing"
+            flags |= step.flags
+    return flags
 
 
 def _make_groups(groups: Iterable[str]) -> Iterator[Line]:
@@ -181,7 +197,6 @@ def _nothing(_: Step) -> Iterator[Line]:
 
 
 _CALLS: Final[dict[type[Step], Callable[[Any], Iterable[Line]]]] = {
-    steps.Unshare: lambda step: [("unshare", step.flags)],
     steps.Setsid: lambda _: [("setsid",), ("umask", 0)],
     steps.LoopbackUp: lambda _: [("loopback",)],
     steps.RootPropagation: lambda step: [("mount", "-", "/", "-", step.flags, "-")],
@@ -206,6 +221,10 @@ _CALLS: Final[dict[type[Step], Callable[[Any], Iterable[Line]]]] = {
     steps.Umask: lambda step: [("umask", step.mask)],
     steps.Chdir: lambda step: [("chdir", step.path)],
     steps.Exec: _exec,
+    # Done ahead, all at once.
+    steps.JoinCgroup: _nothing,
+    steps.Unshare: _nothing,
+    steps.Setns: _nothing,
     # A runtime's own care, not part of the result.
     steps.Sync: _nothing,
     steps.MakeCwd: _nothing,
