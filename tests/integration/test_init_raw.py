@@ -14,6 +14,7 @@ import re
 import select
 import shutil
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
@@ -706,6 +707,50 @@ def test_links_in_the_rootfs_do_not_lead_to_the_host(run: Run, box: Path, tmp_pa
     assert outcome.failure is None, outcome
     assert os.listdir(outside) == []
     assert os.listdir(box / str(outside).lstrip("/")) == ["node"]
+
+
+def test_steps_work_in_what_a_path_leads_to_now(run: Run, box: Path) -> None:
+    """The directory of the last step stays open: mounts over it and replaced links must not be missed."""
+    for name in ("data", "other"):
+        (box / name).mkdir()
+    (box / "link").symlink_to("data")
+    (box / "turning").symlink_to("data")
+
+    def node(path: str) -> Step:
+        return steps.Device(path, ord("p"), 0, 0, 0o600, 0, 0)
+
+    plan = [
+        *root(box),
+        node("/data/rootfs"),
+        steps.MountFs("tmpfs", "/link", "tmpfs", 0, ""),
+        node("/data/first"),
+        node("/turning/first-too"),
+        steps.Symlink("other", "/turning", 1),
+        node("/turning/rootfs"),
+        steps.BindMount(str(box / "etc"), "/data/below", MS_BIND, 0),
+        node("/data/beside"),
+        steps.MountFs("tmpfs", "/data", "tmpfs", 0, ""),
+        node("/data/second"),
+        steps.Symlink("x", "/data/second-too"),
+        *PIVOT,
+        *shell("ls /data; busybox umount /data; ls /data"),
+    ]
+    outcome = run(plan)
+    assert outcome.failure is None, outcome
+    assert outcome.out.split() == ["second", "second-too", "below", "beside", "first", "first-too"]
+    assert os.listdir(box / "data") == os.listdir(box / "other") == ["rootfs"]
+
+
+def test_a_device_that_is_there_is_made_right_and_another_is_refused(run: Run, box: Path) -> None:
+    os.mknod(box / "etc/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mknod(box / "etc/zero", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    os.chown(box / "etc/null", 5, 6)
+    right = [*root(box), steps.Device("/etc/null", ord("c"), 1, 3, 0o666, 0, 0)]
+    outcome = run([*right, *PIVOT, *shell("ls -ln /etc/null")])
+    assert outcome.out.split()[:4] == ["crw-rw-rw-", "1", "0", "0"]
+    failure = run([*right, steps.Device("/etc/zero", ord("c"), 1, 3, 0o666, 0, 0)]).failure
+    assert failure is not None
+    assert (failure.step, failure.errno) == (17, errno.EEXIST)
 
 
 def test_a_console_link_is_refused(run: Run, box: Path) -> None:
