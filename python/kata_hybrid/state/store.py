@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
+from .._smallfile import read_bytes
 from ..errors import ConfigError, ContainerExists, ContainerNotFound, StateError
 from .document import parse_document
 
@@ -139,7 +140,11 @@ class StateDir:
 
     def has_document(self) -> bool:
         """Whether the container got as far as having a ``state.json``."""
-        return os.path.lexists(self.document_path)
+        try:
+            status = os.lstat(self.document_path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return status.st_size > 0 or not stat.S_ISREG(status.st_mode)
 
     def read(self) -> StateDocument:
         """The state document.
@@ -211,21 +216,21 @@ class StateDir:
             raise StateError(f"cannot open the directory: {err.strerror}", path=self.path) from err
 
     def _read_file(self, path: str) -> bytes | None:
-        """Content of a regular file; O_NONBLOCK so that a FIFO in its place cannot hang us."""
+        """Content of a regular file, None when it is empty or not there.
+
+        O_NONBLOCK so that a FIFO in its place cannot hang us.
+        """
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            data = read_bytes(path, limit=_MAX_FILE_BYTES, flags=os.O_NOFOLLOW | os.O_NONBLOCK)
+            if not data and not stat.S_ISREG(os.lstat(path).st_mode):
+                raise StateError("cannot read: not a file", path=path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as err:
             raise StateError(f"cannot read: {err.strerror}", path=path) from err
-        with os.fdopen(fd, "rb") as file:
-            try:
-                data: bytes = file.read(_MAX_FILE_BYTES + 1)
-            except OSError as err:
-                raise StateError(f"cannot read: {err.strerror}", path=path) from err
         if len(data) > _MAX_FILE_BYTES:
             raise StateError(f"larger than {_MAX_FILE_BYTES} bytes", path=path)
-        return data
+        return data or None
 
     def _stage_file(self, path: str, data: bytes) -> Callable[[], None]:
         temporary = self._told(path, lambda: write_temporary(path, data))
@@ -246,7 +251,8 @@ class StateDir:
 def write_temporary(path: str, data: bytes) -> str:
     """Put ``data`` into a new file, mode 0600, beside ``path``; gives its name.
 
-    Synced to disk but below ``/run``, which is a tmpfs everywhere and where the state usually is.
+    Not synced to disk, which would take a millisecond or three: no container outlives the machine's power,
+    and a file that a failure of it left empty counts as not there.
 
     Raises:
         OSError: it cannot be written; the temporary file is gone.
@@ -257,8 +263,6 @@ def write_temporary(path: str, data: bytes) -> str:
     try:
         try:
             _write_all(fd, data)
-            if not directory.startswith("/run/"):
-                os.fsync(fd)
         finally:
             os.close(fd)
     except BaseException:

@@ -109,6 +109,16 @@ def test_torn_document_is_a_state_error(store: Store) -> None:
         made.read()
 
 
+def test_files_that_a_power_failure_left_empty_are_not_there(store: Store) -> None:
+    made = store.reserve("c1")
+    Path(made.document_path).touch()
+    Path(made.sidecar_path).touch()
+    assert not made.has_document()
+    assert made.read_sidecar() is None
+    with pytest.raises(ContainerNotFound):
+        made.read()
+
+
 def test_fifo_or_link_as_document_neither_hangs_nor_leads_away(store: Store, tmp_path: Path) -> None:
     made = store.reserve("c1")
     os.mkfifo(made.document_path)
