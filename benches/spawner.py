@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -111,10 +112,13 @@ class Program:
 def stop(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     """End a helper that ends with its stdin, or by SIGTERM."""
     if process.stdin is not None:
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # what it never read, when it has ended already
+            process.stdin.close()
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
