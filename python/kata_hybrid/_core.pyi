@@ -320,7 +320,8 @@ class GrpcConnection:
 
     The socket must not block; nothing here does. A peer that breaks the protocol gets its GOAWAY by the next
     ``send``, and ``closed`` is True from then on. Compressed requests, too large ones and what is no gRPC
-    call are answered without the caller's knowledge.
+    call are answered without the caller's knowledge. While ``send`` says False, do not ``receive``: a peer
+    that asks and does not read waits, instead of filling memory.
 
     Args:
         max_message: bytes of the largest request message; a larger one is refused as RESOURCE_EXHAUSTED.
@@ -344,8 +345,8 @@ class GrpcConnection:
             OSError: the connection is broken.
         """
 
-    def respond(self, stream: int, message: bytes) -> None:
-        """Answer a call, by the next ``send``; without effect when the peer has given it up."""
+    def respond(self, stream: int, message: bytes) -> bool:
+        """Answer a call, by the next ``send``; False: it is gone, and nobody will read the answer."""
 
     def refuse(self, stream: int, code: int, text: str) -> None:
         """Answer a call by a status of failure."""

@@ -9,6 +9,8 @@ use crate::send::Sender;
 
 /// Requests that are still coming in may hold this much together.
 pub const MAX_BUFFERED: usize = 64 << 20;
+/// Answers that wait for the peer's windows may hold this much together; then calls are refused.
+pub const MAX_WAITING: usize = 64 << 20;
 /// Calls under way on one connection; a stream over it is refused.
 const MAX_STREAMS: usize = 1 << 16;
 /// What the peer may send ahead on the connection.
@@ -128,11 +130,13 @@ impl Connection {
         !self.streams.contains_key(&stream) && !self.sender.is_waiting(stream)
     }
 
-    /// Answers a call. One that the peer has reset is forgotten already, and the answer is dropped.
-    pub fn respond(&mut self, stream: u32, message: &[u8]) {
-        if self.streams.remove(&stream).is_some() && !self.closed {
+    /// Answers a call. False: the peer has reset it, or the connection is gone; nobody will read the answer.
+    pub fn respond(&mut self, stream: u32, message: &[u8]) -> bool {
+        let wanted = self.streams.remove(&stream).is_some() && !self.closed;
+        if wanted {
             self.sender.answer(stream, message);
         }
+        wanted
     }
 
     /// Answers a call with a status of failure.
@@ -329,7 +333,12 @@ impl Connection {
             return Err(Fatal(Code::Protocol, "a stream ended twice"));
         };
         self.buffered -= incoming.len();
-        match incoming.finish() {
+        let finished = if self.sender.waiting_bytes() > MAX_WAITING {
+            Err((Status::ResourceExhausted, "grpc: too many answers wait to be read".into()))
+        } else {
+            incoming.finish()
+        };
+        match finished {
             Ok((path, message)) => events.push(Event::Call { stream, path, message }),
             Err((status, text)) => {
                 self.streams.remove(&stream);

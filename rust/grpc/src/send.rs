@@ -31,6 +31,8 @@ pub(crate) struct Sender {
     initial_window: i64,
     payload: usize,
     waiting: VecDeque<Waiting>,
+    /// Of them all together, for as long as any byte of them waits.
+    waiting_bytes: usize,
     /// Control frames since the output was last taken: a peer that asks and never reads.
     answers: usize,
 }
@@ -46,6 +48,7 @@ impl Sender {
             initial_window: i64::from(DEFAULT_WINDOW),
             payload: DEFAULT_PAYLOAD,
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             answers: 0,
         }
     }
@@ -62,6 +65,10 @@ impl Sender {
     /// Bytes that may wait for windows: not yet given to the connection.
     pub(crate) fn is_waiting(&self, stream: u32) -> bool {
         self.waiting.iter().any(|each| each.stream == stream)
+    }
+
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
     // --- control ---------------------------------------------------------------------------------
@@ -178,6 +185,7 @@ impl Sender {
         let mut data = Vec::with_capacity(whole as usize);
         data.extend_from_slice(&prefix);
         data.extend_from_slice(message);
+        self.waiting_bytes += data.len();
         self.waiting.push_back(Waiting { stream, data, sent: 0 });
         self.flush();
     }
@@ -220,7 +228,14 @@ impl Sender {
     /// The stream is gone; what waited for it is dropped.
     pub(crate) fn forget(&mut self, stream: u32) {
         self.credit.remove(&stream);
-        self.waiting.retain(|each| each.stream != stream);
+        let waiting_bytes = &mut self.waiting_bytes;
+        self.waiting.retain(|each| {
+            let other = each.stream != stream;
+            if !other {
+                *waiting_bytes -= each.data.len();
+            }
+            other
+        });
     }
 
     /// Sends what the windows let through, in order; one full stream does not hold up the others.
@@ -241,6 +256,7 @@ impl Sender {
                 *self.credit.entry(each.stream).or_default() -= now as i64;
             }
             if each.sent == each.data.len() {
+                self.waiting_bytes -= each.data.len();
                 self.finish(each.stream);
             } else {
                 self.waiting.insert(index, each);

@@ -273,6 +273,25 @@ fn a_peer_that_asks_and_never_reads_is_let_go() {
 }
 
 #[test]
+fn answers_that_nobody_reads_end_in_refusals() {
+    let mut connection = opened();
+    let mut refused = 0;
+    for index in 0..100 {
+        let stream = 2 * index + 1;
+        match &connection.receive(&call(stream, b""))[..] {
+            [] => refused += 1,
+            _ => assert!(connection.respond(stream, &vec![0; LIMIT])),
+        }
+        connection.take_output();
+    }
+    assert_eq!(refused, 100 - 64);
+    // Whoever gives up what it does not read is served again.
+    connection.receive(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
+    connection.receive(&frame(RST_STREAM, 0, 3, &8_u32.to_be_bytes()));
+    assert_eq!(connection.receive(&call(301, b"x")), [expected(301, b"x")]);
+}
+
+#[test]
 fn uploads_keep_the_connections_window_open() {
     let mut connection = opened();
     let mut granted = 16_usize << 20;

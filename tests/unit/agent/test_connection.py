@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import threading
 from contextlib import contextmanager
@@ -74,6 +75,27 @@ def served(tmp_path: Path, answer: Callable[[Any, Call], Any]) -> Iterator[tuple
         grpc.insecure_channel(f"unix:{tmp_path / 's'}", options) as channel,
     ):
         yield server, channel
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+
+
+def call(stream: int, request: bytes) -> bytes:
+    """ReadStdout, its header fields without compression."""
+    block = b"\x83\x86\x00\x05:path\x1d/grpc.AgentService/ReadStdout\x00\x0ccontent-type\x10application/grpc"
+    message = b"\0" + len(request).to_bytes(4) + request
+    return frame(1, 4, stream, block) + frame(0, 1, stream, message)
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(server.path))
+        yield raw
 
 
 def read(channel: grpc.Channel, length: int = 100) -> Any:
@@ -173,20 +195,8 @@ def test_an_answer_that_waits_for_flow_control_is_put_back(tmp_path: Path) -> No
         call.taken = (returned.append, data)
         return reply(data)
 
-    with served(tmp_path, handle) as (server, _), socket.socket(socket.AF_UNIX) as raw:
-        raw.connect(str(server.path))
-        block = (
-            b"\x83\x86\x00\x05:path\x1d/grpc.AgentService/ReadStdout\x00\x0ccontent-type\x10application/grpc"
-        )
-        request = b"\0\0\0\0\0"
-        raw.sendall(
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-            + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-            + bytes([0, 0, len(block), 1, 4, 0, 0, 0, 1])
-            + block
-            + bytes([0, 0, len(request), 0, 1, 0, 0, 0, 1])
-            + request
-        )
+    with served(tmp_path, handle) as (server, _), connected(server) as raw:
+        raw.sendall(PREFACE + call(1, b""))
         received = 0
         while received < 65_535:
             received += len(raw.recv(65_536))
@@ -198,13 +208,73 @@ def test_an_answer_that_waits_for_flow_control_is_put_back(tmp_path: Path) -> No
     assert returned == [data]
 
 
-def test_a_client_that_breaks_the_protocol_is_told_and_closed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"no HTTP/2 client"),
+        (PREFACE + frame(6, 0, 5, bytes(8)), b"wrong PING"),
+    ],
+)
+def test_a_client_that_breaks_the_protocol_is_told_and_closed(
+    tmp_path: Path, sent: bytes, told: bytes
+) -> None:
     with served(tmp_path, lambda _, __: reply(b"")) as (server, channel):
-        with socket.socket(socket.AF_UNIX) as raw:
-            raw.connect(str(server.path))
-            raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with connected(server) as raw:
+            raw.sendall(sent)
             answer = b""
             while part := raw.recv(1000):
                 answer += part
-        assert b"no HTTP/2 client" in answer
+        assert answer.endswith(told)
         assert channel.unary_unary("/grpc.Health/Check")(b"", timeout=20)
+
+
+def test_a_client_that_does_not_read_is_not_read(tmp_path: Path) -> None:
+    """Its PINGs pile up on its own side; others are served, and it is too once it reads."""
+    ping, pong = frame(6, 0, 0, b"12345678"), frame(6, 1, 0, b"12345678")
+    with served(tmp_path, lambda _, __: reply(b"")) as (server, channel), connected(server) as raw:
+        raw.sendall(PREFACE)
+        raw.setblocking(False)
+        sent = 0
+        block = ping * 4096
+        while True:
+            try:
+                sent += raw.send(block[sent % len(ping) :])
+            except BlockingIOError:
+                # Full for good, and not for the moment in which the server was busy.
+                if not select.select([], [raw], [], 0.2)[1]:
+                    break
+            assert sent < 8 << 20, "the server reads for ever"
+        assert channel.unary_unary("/grpc.Health/Check")(b"", timeout=20)
+        raw.settimeout(10)
+        answers = b""
+        whole = sent // len(ping)
+        while answers.count(pong) < whole:
+            answers += raw.recv(1 << 20)
+
+
+def test_a_client_that_goes_away_while_it_does_not_read(tmp_path: Path) -> None:
+    cancelled = threading.Event()
+
+    async def park() -> Any:
+        try:
+            await asyncio.sleep(20)
+        finally:
+            cancelled.set()
+
+    data = bytes(4_000_000)
+
+    def handle(request: Any, _: Call) -> Any:
+        return park() if request.len == 1 else reply(data)
+
+    with served(tmp_path, handle) as (server, _), connected(server) as raw:
+        raw.sendall(
+            PREFACE
+            + frame(8, 0, 0, (1 << 30).to_bytes(4))
+            + call(1, pb.ReadStreamRequest(len=1).SerializeToString())
+            + call(3, b"")
+            + frame(8, 0, 3, (1 << 30).to_bytes(4))
+        )
+        raw.recv(100)  # it is sending now
+        assert not cancelled.wait(0.1)
+        raw.close()
+        assert cancelled.wait(10)

@@ -99,9 +99,10 @@ class Connection:
         if self._closed:
             return
         self._closed = True
-        self._loop.remove_reader(self._fd)
         if self._blocked:
             self._loop.remove_writer(self._fd)
+        else:
+            self._loop.remove_reader(self._fd)
         self._socket.close()
         for call in self._calls.values():
             if call.task is not None:
@@ -142,7 +143,9 @@ class Connection:
             return
         try:
             if not self._protocol.send(self._fd):
+                # A client that does not read is not read either: what it may ask for is bounded.
                 self._blocked = True
+                self._loop.remove_reader(self._fd)
                 self._loop.add_writer(self._fd, self._go_on_sending)
             elif self._protocol.closed:
                 self.close()
@@ -153,6 +156,7 @@ class Connection:
     def _go_on_sending(self) -> None:
         self._loop.remove_writer(self._fd)
         self._blocked = False
+        self._loop.add_reader(self._fd, self._receive)
         self._send()
 
     # --- calls ---------------------------------------------------------------------------------------
@@ -187,7 +191,9 @@ class Connection:
         if self._closed:
             call.put_back()
             return
-        self._protocol.respond(call.stream, reply.SerializeToString())
+        if not self._protocol.respond(call.stream, reply.SerializeToString()):
+            call.put_back()
+            return
         if call.taken is not None:
             self._remember(call, len(call.taken[1]))
         self._send()

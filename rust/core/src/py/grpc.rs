@@ -91,8 +91,8 @@ impl GrpcConnection {
         }
     }
 
-    fn respond(&self, stream: u32, message: &[u8]) {
-        self.lock().connection.respond(stream, message);
+    fn respond(&self, stream: u32, message: &[u8]) -> bool {
+        self.lock().connection.respond(stream, message)
     }
 
     fn refuse(&self, stream: u32, code: u8, text: &str) {
