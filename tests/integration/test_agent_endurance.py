@@ -39,6 +39,18 @@ def test_execs_that_nobody_reads_do_not_fill_the_descriptors(host: Host) -> None
     host.kill_and_remove("c1")
 
 
+def test_removed_containers_leave_no_descriptor(host: Host) -> None:
+    host.run("c0", "/bin/true")
+    assert host.wait("c0") == 0
+    host("RemoveContainer", container_id="c0")
+    before = open_files(host.pid)
+    for number in range(1, 11):
+        host.run(f"c{number}", "/bin/true")
+        assert host.wait(f"c{number}") == 0
+        host("RemoveContainer", container_id=f"c{number}")
+    assert open_files(host.pid) == before
+
+
 def test_a_read_parked_over_the_wait_gets_the_output(host: Host) -> None:
     host.run("c1", "/bin/sleep", "1000")
     host.exec("c1", "e1", "/bin/sh", "-c", "read line; echo $line")

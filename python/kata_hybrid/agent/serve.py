@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REAP_DELAY_SECONDS = 0.003
 SETTLE_SECONDS = 0.2
 """After the start, so that the first calls of a host do not wait for the tidying."""
 
@@ -55,7 +56,7 @@ async def serve(settings: Settings) -> None:
     transport = parse_listen(settings.listen)
     loop = asyncio.get_running_loop()
     _core.set_child_subreaper(True)
-    loop.add_signal_handler(signal.SIGCHLD, reap, loop)
+    loop.add_signal_handler(signal.SIGCHLD, OrphanReaper(loop).come_back)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     for number in (signal.SIGINT, signal.SIGQUIT):
@@ -75,12 +76,27 @@ async def serve(settings: Settings) -> None:
         loop.remove_signal_handler(signal.SIGCHLD)
 
 
-def reap(loop: asyncio.AbstractEventLoop) -> None:
-    """Reap orphans; once more later if processes are just being started."""
+class OrphanReaper:
+    """Reaps orphans a moment after a child has ended: by then those with an owner have been reaped by pidfd
+    and their waiters told, and one look finds what is left of a whole burst.
+    """
 
-    def again() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(reap, loop)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._coming = False
 
-    for pid, code, number in orphans.reap(later=again):
-        log.debug("reaped orphan %d: code %d, signal %d", pid, code, number)
+    def come_back(self) -> None:
+        """Reap soon; in the loop's thread."""
+        if not self._coming:
+            self._coming = True
+            self._loop.call_later(REAP_DELAY_SECONDS, self._reap)
+
+    def _reap(self) -> None:
+        self._coming = False
+        for pid, code, number in orphans.reap(later=self._once_started):
+            log.debug("reaped orphan %d: code %d, signal %d", pid, code, number)
+
+    def _once_started(self) -> None:
+        """Processes were just being started; called from a thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.come_back)

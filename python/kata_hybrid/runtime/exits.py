@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from kata_hybrid import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Waiter = asyncio.Future[None]
 
 
@@ -18,6 +20,7 @@ class ExitWatcher:
     def __init__(self) -> None:
         self._tokens = itertools.count(1)
         self._waiters: dict[int, list[Waiter]] = {}
+        self._calls: dict[int, list[Callable[[], object]]] = {}
         self._token_of: dict[int, int] = {}
         self._children: dict[int, _core.Child] = {}
         self._reaper: _core.Reaper | None = None
@@ -30,6 +33,25 @@ class ExitWatcher:
             RuntimeError: another loop is using this watcher.
         """
         loop = asyncio.get_running_loop()
+        token = self._watch(loop, child)
+        future = loop.create_future()
+        self._waiters.setdefault(token, []).append(future)
+        try:
+            await future
+        finally:
+            if not future.done() or future.cancelled():
+                self._withdraw(token, future)
+
+    def on_end(self, child: _core.Child, call: Callable[[], object]) -> None:
+        """Have ``call()`` made in the running loop once ``child`` has ended, before those who wait go on.
+
+        Raises:
+            RuntimeError: another loop is using this watcher.
+        """
+        token = self._watch(asyncio.get_running_loop(), child)
+        self._calls.setdefault(token, []).append(call)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, child: _core.Child) -> int:
         reaper = self._open(loop)
         token = self._token_of.get(id(child))
         if token is None:
@@ -37,14 +59,7 @@ class ExitWatcher:
             reaper.add(child, token)
             self._token_of[id(child)] = token
             self._children[token] = child
-            self._waiters[token] = []
-        future = loop.create_future()
-        self._waiters[token].append(future)
-        try:
-            await future
-        finally:
-            if not future.done() or future.cancelled():
-                self._withdraw(token, future)
+        return token
 
     def close(self) -> None:
         """Stop watching; those who still wait are cancelled."""
@@ -52,6 +67,7 @@ class ExitWatcher:
             for future in waiters:
                 future.cancel()
         self._waiters.clear()
+        self._calls.clear()
         self._token_of.clear()
         self._children.clear()
         self._release()
@@ -78,6 +94,8 @@ class ExitWatcher:
             child = self._children.pop(token, None)
             if child is not None:
                 self._token_of.pop(id(child), None)
+            for call in self._calls.pop(token, []):
+                call()
             for future in self._waiters.pop(token, []):
                 if not future.done():
                     future.set_result(None)

@@ -4,7 +4,7 @@
 //! asyncio) keep their children to themselves.
 //! Sources: pidfd_open(2), waitid(2) P_PIDFD, ioctl_pidfd(2), proc_pid_stat(5).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -254,9 +254,9 @@ fn settle_others(waiting: &Process) -> io::Result<()> {
 /// The errno of waitid(2).
 pub fn reap_orphans(also_owned: &[i32]) -> io::Result<Vec<(i32, ExitStatus)>> {
     let _guard = SPAWNING.write().unwrap_or_else(PoisonError::into_inner);
-    let held: Vec<i32> =
-        locked(&OWNED).as_ref().map(|table| table.keys().copied().collect()).unwrap_or_default();
-    let is_owned = |pid: i32| held.contains(&pid) || also_owned.contains(&pid);
+    let mut owned: HashSet<i32> = also_owned.iter().copied().collect();
+    owned.extend(locked(&OWNED).iter().flat_map(|table| table.keys()));
+    let is_owned = |pid: i32| owned.contains(&pid);
     let mut reaped = Vec::new();
     loop {
         let first = match sys::wait_no_hang(WaitFor::Any, true) {

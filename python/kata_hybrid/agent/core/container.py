@@ -78,6 +78,12 @@ class AgentProcess:
         """Nothing of it is open any more."""
         return self._streams is not None and self._streams.stdout.ended and self._streams.stderr.ended
 
+    def follow(self) -> None:
+        """Take the status as soon as there is one, so that it is no zombie until somebody asks."""
+        child = self.process.child
+        if child is not None and self.process.poll() is None:
+            self._exits.on_end(child, self.process.poll)
+
     @property
     def has_exited(self) -> bool:
         return self.process.poll() is not None
@@ -107,10 +113,11 @@ class AgentProcess:
         return status
 
     def close(self) -> None:
-        """Close its streams; in the event loop."""
+        """The container has gone: close the streams, let go of the pidfd; in the event loop."""
         if self._streams is not None:
             self._streams.close()
         self.process.close_streams()
+        self.process.release()
 
 
 class AgentContainer:
@@ -181,16 +188,14 @@ class AgentContainer:
             RunFailed: it could not be started; nothing is left.
         """
         _check_exec_id(exec_id)
-        status = self.container.status
-        if status is Status.STOPPED:
-            raise ContainerStopped("exec", container_id=self.id)
-        if str(status) not in self._policy.exec_statuses:
-            raise ContainerPaused("exec", container_id=self.id)
         with self._reserved(exec_id):
             try:
-                process = self.container.exec(config, stdio=Stdio.pipes())
+                process = self.container.exec(
+                    config, stdio=Stdio.pipes(), ignore_paused=self._policy.exec_in_paused
+                )
             except ContainerNotRunning as err:
-                raise ContainerStopped("exec", container_id=self.id) from err
+                refusal = ContainerPaused if err.status == "paused" else ContainerStopped
+                raise refusal("exec", container_id=self.id) from err
             except (LaunchError, ConfigError) as err:
                 program = config.args[0] if config.args else ""
                 raise RunFailed(err, program=program, container_id=self.id, exec_id=exec_id) from err

@@ -23,8 +23,8 @@ class VersionPolicy:
         name: for logs.
         share_ipc_and_uts: every container joins the sandbox's persistent ipc and uts namespaces.
         refuse_spec_pid_namespace: a spec must not name a pid namespace.
-        exec_statuses: container statuses (words) in which a process may be started. The original also takes
-            ``paused``, where its call hangs until the container is resumed; here that is an error at once.
+        exec_in_paused: a process may be started in a paused container. The original takes the call, which
+            then hangs until the container is resumed; here that is an error at once.
         sigterm_kills_without_handler: SIGTERM for an init process that does not catch it becomes SIGKILL.
         stopped_drops_signals: a signal for a stopped container is no error; SIGKILL for all still reaches
             what is left in its cgroup.
@@ -43,7 +43,7 @@ class VersionPolicy:
     name: str
     share_ipc_and_uts: bool = True
     refuse_spec_pid_namespace: bool = True
-    exec_statuses: frozenset[str] = frozenset({"created", "running"})
+    exec_in_paused: bool = False
     sigterm_kills_without_handler: bool = True
     stopped_drops_signals: bool = True
     paused_signal_thaws: bool = True

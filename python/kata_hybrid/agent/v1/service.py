@@ -9,27 +9,24 @@ whose client has gone is carried to its end when it changes something; what a re
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from kata_hybrid.agent.core import guest
+from kata_hybrid.agent.core.container import AgentProcess
 from kata_hybrid.agent.core.copyfile import FileCopies
 from kata_hybrid.agent.core.errors import NotSupported, OperationTimedOut, RequestRefused, TracingState
 from kata_hybrid.agent.core.model import DateTime, GuestDetailsRequest
 from kata_hybrid.agent.core.oom import OomEvents
 from kata_hybrid.agent.core.processes import list_processes
+from kata_hybrid.agent.core.workers import Workers
 from kata_hybrid.agent.v1 import convert
 from kata_hybrid.errors import ContainerNotFound, ProcessNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import Message
 
-    from kata_hybrid.agent.core.container import AgentContainer, AgentProcess
+    from kata_hybrid.agent.core.container import AgentContainer
     from kata_hybrid.agent.core.model import ProcessRef
     from kata_hybrid.agent.core.policy import VersionPolicy
     from kata_hybrid.agent.core.sandbox import Sandbox
@@ -37,12 +34,6 @@ if TYPE_CHECKING:
     from kata_hybrid.agent.v1.connection import Call
     from kata_hybrid.agent.v1.guard import Handler, Reply
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
-
-WORKERS = 32
 UNSUPPORTED = (
     "UpdateInterface",
     "UpdateRoutes",
@@ -66,11 +57,11 @@ class AgentService:
         self._sandbox = sandbox
         self._policy = policy
         self._allow_set_time = allow_set_time
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="agent")
+        self._workers = Workers()
+        self._blocking = self._workers.run
         self._copies = FileCopies()
         self._oom = OomEvents()
         self._tracing = False
-        self._watching: set[asyncio.Task[object]] = set()
 
     def handlers(self) -> dict[str, Handler]:
         """RPC name to handler, for every RPC of the protocol."""
@@ -78,24 +69,9 @@ class AgentService:
         return named | {rpc: _unsupported(rpc) for rpc in UNSUPPORTED}
 
     async def close(self) -> None:
-        """Stop following processes and wait for calls under way. Containers stay."""
-        for task in self._watching:
-            task.cancel()
+        """Wait for calls under way. Containers stay."""
         self._oom.close()
-        await asyncio.to_thread(self._pool.shutdown)
-
-    async def _blocking(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run in a worker thread, to the end even when the client goes away."""
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, functools.partial(call, *args, **kwargs))
-        future.add_done_callback(_noted)
-        return await asyncio.shield(future)
-
-    def _follow(self, process: AgentProcess) -> None:
-        """Take a process's status as soon as there is one, so that it is no zombie until somebody asks."""
-        task: asyncio.Task[object] = asyncio.ensure_future(process.exited())
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
+        await self._workers.close()
 
     def _process(self, ref: ProcessRef) -> AgentProcess:
         self._sandbox.require_started()
@@ -154,12 +130,8 @@ class AgentService:
     async def CreateContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         self._sandbox.require_started()
         wanted = convert.container_request(request)
-        made = await self._blocking(self._create, wanted)
-        self._follow(made.init)
+        await self._blocking(self._sandbox.create_container, wanted, then=lambda made: made.init.follow())
         return convert.EMPTY
-
-    def _create(self, wanted: Any) -> AgentContainer:
-        return self._sandbox.create_container(wanted)
 
     async def StartContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         self._sandbox.require_started()
@@ -169,24 +141,29 @@ class AgentService:
         return convert.EMPTY
 
     async def RemoveContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
-        removing = asyncio.ensure_future(self._remove(request.container_id))
-        removing.add_done_callback(_noted)
-        limit = request.timeout or None
+        container = self._sandbox.container(request.container_id)
+        removing = self._blocking(self._remove, container, then=lambda _: self._let_go(container))
         try:
-            await asyncio.wait_for(asyncio.shield(removing), limit)
+            failure = await (asyncio.wait_for(removing, request.timeout) if request.timeout else removing)
         except TimeoutError as err:
             raise OperationTimedOut(request.timeout, container_id=request.container_id) from err
+        if failure is not None:
+            raise failure
         return convert.EMPTY
 
-    async def _remove(self, container_id: str) -> None:
-        container = self._sandbox.container(container_id)
+    def _remove(self, container: AgentContainer) -> Exception | None:
+        """In a thread. A failure is given back: the container may be gone all the same."""
         try:
-            await self._blocking(self._sandbox.remove_container, container_id)
-        finally:
-            if not self._knows(container):
-                self._oom.forget(container_id)
-                for process in container.all_processes():
-                    process.close()
+            self._sandbox.remove_container(container.id)
+        except Exception as err:  # noqa: BLE001 - raised by the caller
+            return err
+        return None
+
+    def _let_go(self, container: AgentContainer) -> None:
+        if not self._knows(container):
+            self._oom.forget(container.id)
+            for process in container.all_processes():
+                process.close()
 
     def _knows(self, container: AgentContainer) -> bool:
         try:
@@ -227,8 +204,7 @@ class AgentService:
         ref = convert.process_ref(request)
         container = self._sandbox.container(ref.container_id)
         config = convert.exec_process(request, container.container.spec.process)
-        process = await self._blocking(container.exec, ref.exec_id, config)
-        self._follow(process)
+        await self._blocking(container.exec, ref.exec_id, config, then=AgentProcess.follow)
         return convert.EMPTY
 
     async def SignalProcess(self, request: Any, _: Call) -> Empty:  # noqa: N802
@@ -293,9 +269,3 @@ def _unsupported(rpc: str) -> Handler:
         raise NotSupported(rpc)
 
     return refuse
-
-
-def _noted(future: asyncio.Future[Any]) -> None:
-    """A call whose client went away has failed: its error goes to the log and not to the loop's handler."""
-    if not future.cancelled() and (err := future.exception()) is not None:
-        log.debug("call failed: %s", err)
