@@ -74,7 +74,10 @@ def compare(options: Options, provider: Provider) -> int:
         raise RefusedError(str(error)) from error
     with isolate.directory() as directory, ExitStack() as stack:
         place = Place(directory, stack, programs, options.only, options.short)
-        suite = provider(place)
+        try:
+            suite = provider(place)
+        except (OSError, RuntimeError) as error:
+            raise RefusedError(f"cannot be prepared: {error}") from error
         operations, surveys = _chosen(suite, options)
         progress = Progress()
         runner = Runner(schedule(options), progress)

@@ -135,6 +135,14 @@ def test_a_wrong_command_line_is_said(here: Path, capsys: pytest.CaptureFixture[
         main(["compare", "--rounds", "0"], provider())
 
 
+def test_what_cannot_be_prepared_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def suite(place: Place) -> Suite:
+        raise FileNotFoundError("the floor needs cargo to be built")
+
+    assert main(["compare"], suite) == 2
+    assert capsys.readouterr().err == "benches: cannot be prepared: the floor needs cargo to be built\n"
+
+
 def test_stored_runs_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for run in history():
         store.write(run, tmp_path / store.history_name(run))
