@@ -177,43 +177,56 @@ def compiled(profile: Seccomp) -> bytes:
     return bytes(_core.seccomp_compile(default, profile.architectures, table))
 
 
+class FloorServer:
+    """The floor program, kept running on one script."""
+
+    def __init__(self, program: Path, script: Path, stack: ExitStack) -> None:
+        self._process = subprocess.Popen(
+            [program, "serve", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        stack.callback(stop, self._process)
+
+    def once(self) -> tuple[float, Usage]:
+        """Seconds of one container's life by the floor's own clock, and what all of them took.
+
+        Raises:
+            PeerFailedError: a call of the script failed.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().split()
+        if len(answer) != 3:
+            raise PeerFailedError("the floor ended; its words are on stderr")
+        return float(answer[0]), Usage(float(answer[1]), int(answer[2]))
+
+
 class Floor:
-    """The floor program, kept running, so that a library launch and it pay alike for no process start.
+    """Floors that are already there, so that a library launch and they pay alike for no process start.
 
     Args:
         bundles: of one container each, with different cgroups: so many may run at a time.
     """
 
-    def __init__(self, path: Path, bundles: Sequence[Bundle], directory: Path, stack: ExitStack) -> None:
+    def __init__(self, program: Path, bundles: Sequence[Bundle], directory: Path, stack: ExitStack) -> None:
         self.name = "floor"
         self._free: SimpleQueue[int] = SimpleQueue()
-        self._servers: list[subprocess.Popen[str]] = []
         self._usages = [Usage(0.0, 0)] * len(bundles)
-        for number, bundle in enumerate(bundles):
-            script = write_script(directory / f"floor-{number}", bundle.spec)
-            server = subprocess.Popen(
-                [path, "serve", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            stack.callback(stop, server)
-            self._servers.append(server)
+        self._servers = [
+            FloorServer(program, write_script(directory / f"floor-{number}", bundle.spec), stack)
+            for number, bundle in enumerate(bundles)
+        ]
+        for number in range(len(bundles)):
             self._free.put(number)
 
     def once(self, _: int) -> float:
-        """Seconds of one container's life by the floor's own clock."""
         number = self._free.get()
         try:
-            server = self._servers[number]
-            assert server.stdin is not None
-            assert server.stdout is not None
-            server.stdin.write("\n")
-            server.stdin.flush()
-            seconds, cpu, peak = server.stdout.readline().split()
-        except ValueError:
-            raise PeerFailedError("the floor ended; its words are on stderr") from None
+            seconds, self._usages[number] = self._servers[number].once()
         finally:
             self._free.put(number)
-        self._usages[number] = Usage(float(cpu), int(peak))
-        return float(seconds)
+        return seconds
 
     def usage(self) -> Usage:
         cpu = sum(usage.cpu_seconds for usage in self._usages)
