@@ -217,7 +217,11 @@ def _bubblewrap(setting: Setting, bubblewrap: Bubblewrap) -> Facts:
         words, env=ENVIRONMENT, stdin=null, stdout=null, stderr=null, pass_fds=[bubblewrap.filter_fd]
     )
     try:
-        return facts(_sleeping_child(process.pid), "bwrap-same")
+        pid = _sleeping_child(process.pid)
+        found = facts(pid, "bwrap-same")
+        os.kill(pid, signal.SIGKILL)  # bwrap's end would not be its
+        process.wait(UNTIL_SECONDS)
+        return found
     finally:
         stop(process)
 
