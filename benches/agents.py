@@ -105,6 +105,7 @@ class Agent:
                 stdout=errors,
                 stderr=errors,
                 env=ENVIRONMENT,
+                process_group=0,  # an interrupt is for us, who stop it in order
             )
         stack.callback(stop, self.process)
         self.client = self._connect()

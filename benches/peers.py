@@ -182,7 +182,11 @@ class FloorServer:
 
     def __init__(self, program: Path, script: Path, stack: ExitStack) -> None:
         self._process = subprocess.Popen(
-            [program, "serve", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [program, "serve", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,  # an interrupt is for us, who stop it in order
         )
         stack.callback(stop, self._process)
 

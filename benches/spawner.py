@@ -68,6 +68,7 @@ class Spawner:
                 env=ENVIRONMENT,
                 pass_fds=self._files,
                 text=True,
+                process_group=0,  # an interrupt is for us, who stop it in order
             )
         self._stack.callback(stop, server)
         return server

@@ -66,6 +66,7 @@ class LibraryFleet:
             text=True,
             env=ENVIRONMENT,
             cwd=Path(__file__).resolve().parents[2],
+            process_group=0,  # an interrupt is for us, who stop it in order
         )
         stack.callback(stop, self._process)
         self.pid = self._process.pid

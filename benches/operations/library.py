@@ -107,6 +107,7 @@ class Worker:
             text=True,
             env=ENVIRONMENT,
             cwd=_REPOSITORY,
+            process_group=0,  # an interrupt is for us, who stop it in order
         )
         setting.place.stack.callback(stop, self._process)
         self._usage = Usage(0.0, 0)
