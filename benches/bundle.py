@@ -37,7 +37,8 @@ from benches.seccomp_profile import docker_profile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CGROUP_PARENT: Final = f"/kata-hybrid-bench-{os.getpid()}"  # runs do not meet
+CGROUP_PREFIX: Final = "/kata-hybrid-bench-"
+CGROUP_PARENT: Final = f"{CGROUP_PREFIX}{os.getpid()}"  # runs do not meet
 MEMORY_LIMIT: Final = 256 << 20
 PIDS_LIMIT: Final = 512
 CPU_SHARES: Final = 512
@@ -214,3 +215,11 @@ def remove_cgroups(parent: str = CGROUP_PARENT) -> None:
                 os.rmdir(path)
             except OSError:  # somebody lives there
                 continue
+
+
+def remove_stale_cgroups() -> None:
+    """The empty groups of runs that were killed and are no more."""
+    for group in Path("/sys/fs/cgroup").glob(f"*{CGROUP_PREFIX}*"):
+        number = group.name.rpartition("-")[2]
+        if number.isdigit() and not Path(f"/proc/{number}").exists():
+            remove_cgroups(f"/{group.name}")

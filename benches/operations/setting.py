@@ -15,7 +15,14 @@ from kata_hybrid import Runtime as LibraryRuntime
 from kata_hybrid import Stdio
 from kata_hybrid.oci.config import Syscall, SyscallArg
 
-from benches.bundle import Bundle, docker_spec, make_rootfs, remove_cgroups, write_bundle
+from benches.bundle import (
+    Bundle,
+    docker_spec,
+    make_rootfs,
+    remove_cgroups,
+    remove_stale_cgroups,
+    write_bundle,
+)
 from benches.floor_script import build_floor
 from benches.model import Usage
 from benches.peers import Bubblewrap, Floor, RuntimeCommand
@@ -45,6 +52,7 @@ class Setting:
         self.rootfs = make_rootfs(place.directory)
         self._numbers = itertools.count()
         self._pools: dict[tuple[str, tuple[str, ...], bool], list[Bundle]] = {}
+        remove_stale_cgroups()
         place.stack.callback(remove_cgroups)
 
     def bundle(self, contender: str, args: Sequence[str], number: int, *, filtered: bool = True) -> Bundle:
