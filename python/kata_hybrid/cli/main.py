@@ -158,12 +158,16 @@ def _run_verb(context: Context, verb: str, rest: list[str]) -> int:
 
 def _guarded(context: Context, verb: str, module: ModuleType, given: Parsed, failed: int) -> int:
     """Run the verb; an error that has a place in our tree becomes one sentence and the exit status."""
+    from .._preload import preload
     from ..errors import KataHybridError
+    from ._order import ORDER
     from .texts import CommandError, describe
 
     try:
         if verb in SYSTEMD_VERBS and context.systemd_cgroup:
             raise CommandError("systemd cgroups are not supported: leave --systemd-cgroup away")
+        if verb in ORDER:
+            preload(f"kata_hybrid.{name}" for name in ORDER[verb].split())
         return int(module.run(context, given))
     except CommandError as err:
         context.journal.error(str(err))

@@ -13,11 +13,8 @@ import posixpath
 from ..errors import ConfigError
 from ..oci.config import NamespaceType as Ns
 from . import steps
-from .devices import device_steps
-from .hooks import any_hooks, hook_steps, state_json
 from .launch import CgroupJoin, FdRequest, LaunchOptions, LaunchPlan
 from .limits import refuse_process, refuse_spec
-from .mounts import mount_steps
 from .namespaces import enter_steps, is_mapped, join_process_steps, namespace_set, user_maps
 from .options import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, PROPAGATION
 from .process import (
@@ -30,14 +27,13 @@ from .process import (
     umask_step,
 )
 from .seccomp import seccomp_step
-from .sysctl import sysctl_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
     from dataclasses import replace
 
-    from ..oci.config import Process, Spec
+    from ..oci.config import Hook, Process, Spec
     from .host import HostFacts
     from .namespaces import NamespaceSet
     from .steps import Step
@@ -98,7 +94,8 @@ def _what_matters(
     spec: Spec, rootfs: str, facts: HostFacts, cgroup: CgroupJoin, options: LaunchOptions
 ) -> tuple[object, ...]:
     """What two launches of ``spec`` must share to share a plan: seldom the id and the own cgroup."""
-    named = not options.no_new_keyring or any_hooks(spec.hooks)
+    hooks = bool(spec.hooks.create_container or spec.hooks.start_container)
+    named = hooks or not options.no_new_keyring
     own_view = any(space.type is Ns.CGROUP and space.path is None for space in spec.linux.namespaces)
     shown = tuple((each.name, each.data, each.links) for each in cgroup.mounts) if own_view else cgroup
     chosen = (options.bundle, options.fifo, options.preserve_fds, options.home, options.no_pivot)
@@ -137,8 +134,7 @@ def _plan_create(
     if options.fifo:
         inside.append(steps.ExecFifo(fd("fifo")))
     pid = 1 if Ns.PID in spaces.new else 0
-    started = state_json(spec, options, status="created", pid=pid)
-    inside += hook_steps("startContainer", spec.hooks.start_container, started)
+    inside += _hooks("startContainer", spec.hooks.start_container, spec, options, status="created", pid=pid)
     inside.append(steps.Exec(process.args, final_env(process.env, options.home), options.preserve_fds))
     return LaunchPlan(
         steps=(*entered, *enter, *inside),
@@ -256,6 +252,9 @@ def _rootfs(
     fd: _Files,
 ) -> list[Step]:
     """From the untouched mount namespace to the pivot."""
+    from .devices import device_steps  # an exec does without
+    from .mounts import mount_steps
+
     if not rootfs.startswith("/"):
         raise ConfigError("root.path", "invalid rootfs: not an absolute path, or a symlink")
     propagation = root_propagation(spec.linux.rootfs_propagation, no_pivot=options.no_pivot)
@@ -274,11 +273,14 @@ def _rootfs(
         result.append(_console(spec.process, fd, mount=1))
     if spec.hooks.prestart or spec.hooks.create_runtime or spec.hooks.create_container:
         result.append(steps.Sync(steps.SYNC_HOOKS))
-    creating = state_json(spec, options, status="creating", pid=1 if Ns.PID in spaces.new else 0)
-    result += hook_steps("createContainer", spec.hooks.create_container, creating)
+    hooks, pid = spec.hooks.create_container, 1 if Ns.PID in spaces.new else 0
+    result += _hooks("createContainer", hooks, spec, options, status="creating", pid=pid)
     if spec.process is not None:
         result.append(steps.MakeCwd(posixpath.normpath("/" + spec.process.cwd.lstrip("/"))))
-    result += sysctl_steps(spec.linux.sysctl, spaces)
+    if spec.linux.sysctl:
+        from .sysctl import sysctl_steps
+
+        result += sysctl_steps(spec.linux.sysctl, spaces)
     result += [steps.ReadonlyPath(path) for path in dict.fromkeys(spec.linux.readonly_paths)]
     result += [steps.MaskPath(path) for path in dict.fromkeys(spec.linux.masked_paths)]
     result += late
@@ -288,6 +290,16 @@ def _rootfs(
     if propagation & (MS_SHARED | MS_UNBINDABLE):
         result.append(steps.RootPropagation(propagation))
     return result
+
+
+def _hooks(
+    kind: str, hooks: tuple[Hook, ...], spec: Spec, options: LaunchOptions, *, status: str, pid: int
+) -> list[Step]:
+    if not hooks:
+        return []
+    from .hooks import hook_steps, state_json
+
+    return hook_steps(kind, hooks, state_json(spec, options, status=status, pid=pid))
 
 
 def root_propagation(name: str, *, no_pivot: bool = False) -> int:

@@ -12,14 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..oci.config import Hook, Hooks, Spec
+    from ..oci.config import Hook, Spec
     from .launch import LaunchOptions
     from .steps import Step
-
-
-def any_hooks(hooks: Hooks) -> bool:
-    """Whether any hook runs inside the container."""
-    return bool(hooks.create_container or hooks.start_container)
 
 
 def hook_steps(kind: str, hooks: Iterable[Hook], state: bytes) -> list[Step]:

@@ -256,16 +256,20 @@ def _hook_list(hooks: Sequence[Hook]) -> list[dict[str, Any]] | None:
 
 
 def _late_members(spec: Spec) -> dict[str, Any]:
-    from ..oci.encode import to_json
-
+    linux, process = spec.linux, spec.process
     found: dict[str, Any] = {}
-    if spec.linux.time_offsets:
-        found["time_offsets"] = {clock: to_json(value) for clock, value in spec.linux.time_offsets.items()}
-    process = spec.process
+    if linux.time_offsets:
+        found["time_offsets"] = {clock: _json_of(value) for clock, value in linux.time_offsets.items()}
     if process is not None and process.scheduler is not None:
-        found["scheduler"] = to_json(process.scheduler)
-    if spec.linux.personality is not None:
-        found["personality"] = {"domain": PERSONALITIES.get(spec.linux.personality.domain, 0), "flags": None}
+        found["scheduler"] = _json_of(process.scheduler)
+    if linux.personality is not None:
+        found["personality"] = {"domain": PERSONALITIES.get(linux.personality.domain, 0), "flags": None}
     if process is not None and process.io_priority is not None:
-        found["io_priority"] = to_json(process.io_priority)
+        found["io_priority"] = _json_of(process.io_priority)
     return found
+
+
+def _json_of(value: object) -> Any:
+    from ..oci.encode import to_json  # seldom needed
+
+    return to_json(value)
