@@ -103,6 +103,30 @@ def test_exec_of_a_whole_process_object(container: Container, read_all: Callable
     process.close_streams()
 
 
+def test_what_an_exec_keeps_of_the_last_one_is_never_anothers(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any], read_all: Callable[..., bytes]
+) -> None:
+    """Two containers of one configuration, the same command, and a variable that differs in between."""
+    spec = make_spec(SLEEP)
+
+    def said(container: Container, env: list[str]) -> list[str]:
+        process = container.exec(
+            ["sh", "-c", "readlink /proc/self/ns/uts; echo $WORD"], env=env, stdio=Stdio.pipes()
+        )
+        assert process.wait(10).status == 0
+        return read_all(process.stdout).decode().splitlines()
+
+    pair = [runtime.run(f"{container_id}-{name}", spec=spec, stdio=NULL) for name in "ab"]
+    try:
+        spaces = [os.readlink(f"/proc/{container.init.pid}/ns/uts") for container in pair]
+        for word in ("first", "first", "second"):
+            seen = [said(container, [f"WORD={word}"]) for container in (*pair, *pair)]
+            assert seen == [[space, word] for space in spaces * 2]
+    finally:
+        for container in pair:
+            container.delete(force=True)
+
+
 def test_exec_in_a_created_container(
     runtime: Runtime, container_id: str, make_spec: Callable[..., Any]
 ) -> None:

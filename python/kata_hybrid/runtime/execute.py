@@ -15,13 +15,14 @@ from kata_hybrid.plan.host import host_facts
 from kata_hybrid.plan.launch import LaunchOptions
 from kata_hybrid.runtime.destroy import kill_and_reap
 from kata_hybrid.runtime.home import home_of
-from kata_hybrid.runtime.join import cgroup_join
+from kata_hybrid.runtime.join import process_join
 from kata_hybrid.runtime.launch import FdSources, LaunchRequest, launch
 from kata_hybrid.runtime.process import Process
 from kata_hybrid.runtime.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Sequence
     from contextlib import ExitStack
     from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from kata_hybrid.runtime.console import Console
     from kata_hybrid.runtime.stdio import Stdio
 else:
+    from _collections import deque  # collections itself takes a millisecond
+
     from kata_hybrid._light import ExitStack
     from kata_hybrid._record import dataclass, replace
 
@@ -145,18 +148,24 @@ def launch_exec(
 def _plan(
     spec: Spec, config: ProcessConfig, options: ExecOptions, *, bundle: str, init: Process, manager: Manager
 ) -> LaunchPlan:
-    plan = plan_exec(
-        spec,
-        config,
-        facts=host_facts(),
-        cgroup=cgroup_join(detect(), manager),
-        options=LaunchOptions(
-            container_id=init.container_id,
-            bundle=bundle,
-            preserve_fds=options.preserve_fds,
-            home=home_of(config, f"/proc/{init.pid}/root"),
-            init_pid=init.pid,
-        ),
+    """Made anew only for another process, container or home: health checks say the same over and over."""
+    cgroup = process_join(detect(), manager)
+    chosen = LaunchOptions(
+        container_id=init.container_id,
+        bundle=bundle,
+        preserve_fds=options.preserve_fds,
+        home=home_of(config, f"/proc/{init.pid}/root"),
+        init_pid=init.pid,
     )
+    inputs = (config, cgroup, chosen)
+    for known, of, kept in tuple(_kept):
+        if known is spec and of == inputs:
+            return kept
+    plan = plan_exec(spec, config, facts=host_facts(), cgroup=cgroup, options=chosen)
     _ = plan.encoded  # finds what cannot be said to kata-init, while nothing has been touched
+    _kept.append((spec, inputs, plan))
     return plan
+
+
+_kept: deque[tuple[Spec, tuple[object, ...], LaunchPlan]] = deque(maxlen=8)
+"""The last plans, with the configuration of their container."""

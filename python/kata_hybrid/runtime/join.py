@@ -33,6 +33,13 @@ def cgroup_join(layout: Layout, manager: Manager) -> CgroupJoin:
     return CgroupJoin(tasks=len(tasks), mode="v1", mounts=tuple(mounts))
 
 
+def process_join(layout: Layout, manager: Manager) -> CgroupJoin:
+    """As :func:`cgroup_join` for one more process of the container, which mounts nothing."""
+    if layout.mode == "v2":
+        return cgroup_join(layout, manager)
+    return CgroupJoin(tasks=len({path for key, path in manager.paths.items() if key != UNIFIED}), mode="v1")
+
+
 def _mount(hierarchy: Hierarchy, source: str) -> CgroupMount:
     """Joined controllers also get a link each, as on the host."""
     controllers = hierarchy.controllers
