@@ -13,9 +13,10 @@ import grpc
 import pytest
 from kata_hybrid.agent._proto.v1 import agent_pb2 as pb
 from kata_hybrid.agent.core.errors import StreamEnded
+from kata_hybrid.agent.core.workers import Workers
 from kata_hybrid.agent.v1 import convert
 from kata_hybrid.agent.v1.connection import Call, Connection
-from kata_hybrid.agent.v1.guard import methods
+from kata_hybrid.agent.v1.guard import Blocking, methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,13 +31,13 @@ class Server:
     def __init__(self, path: Path, answer: Callable[[Any, Call], Any]) -> None:
         self.path = path
         self.connections: set[Connection] = set()
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         handlers = dict.fromkeys(convert.METHODS, lambda _, __: convert.SERVING)
         self._methods = methods({**handlers, "ReadStdout": answer})
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self.loop.run_forever)
 
     def _accept(self) -> None:
         sock, _ = self._listener.accept()
@@ -44,19 +45,19 @@ class Server:
         self.connections.add(Connection(sock, self._methods, on_closed=self.connections.discard))
 
     def __enter__(self) -> Self:
-        self._loop.call_soon(self._loop.add_reader, self._listener.fileno(), self._accept)
+        self.loop.call_soon(self.loop.add_reader, self._listener.fileno(), self._accept)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.call(self._close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self._loop.close()
+        self.loop.close()
         self._listener.close()
 
     def _close(self) -> None:
-        self._loop.remove_reader(self._listener.fileno())
+        self.loop.remove_reader(self._listener.fileno())
         for connection in list(self.connections):
             connection.close()
 
@@ -64,7 +65,7 @@ class Server:
         async def run() -> Any:
             return function()
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
 
 
 @contextmanager
@@ -159,6 +160,57 @@ def test_calls_that_nobody_can_serve(tmp_path: Path) -> None:
         large = "grpc: received message larger than max (5000000 vs. 4194304)"
         assert refused(call("/grpc.Health/Check", b"x" * 5_000_000)) == (Code.RESOURCE_EXHAUSTED, large)
         assert call("/grpc.Health/Check", b"").result(20)
+
+
+def test_blocking_calls_are_answered_by_their_thread(tmp_path: Path) -> None:
+    """Also while the loop is busy; failures and what follows are the loop's."""
+    busy, followed, workers = threading.Event(), [], []
+
+    def work(number: int) -> int:
+        assert threading.current_thread().name.startswith("agent-")
+        if number == 2:
+            raise StreamEnded("EOF")
+        return number
+
+    def handle(request: Any, _: Call) -> Any:
+        if not workers:
+            workers.append(Workers())
+        if request.len == 3:
+            asyncio.get_running_loop().call_soon(busy.wait, 10)
+        return Blocking(workers[0], work, request.len, then=followed.append)
+
+    with served(tmp_path, handle) as (server, channel):
+        assert read(channel, 1).result(20) == b""
+        assert refused(read(channel, 2)) == (Code.OUT_OF_RANGE, "EOF")
+        assert read(channel, 3).result(5) == b""
+        busy.set()
+        server.call(lambda: None)
+        assert followed == [1, 3]
+        asyncio.run_coroutine_threadsafe(workers[0].close(), server.loop).result(10)
+
+
+def test_a_client_that_left_a_blocking_call_changes_nothing(tmp_path: Path) -> None:
+    started, go_on, followed, workers = threading.Event(), threading.Event(), [], []
+
+    def work() -> str:
+        started.set()
+        go_on.wait(10)
+        return "done"
+
+    def handle(_: Any, __: Call) -> Any:
+        workers.append(Workers())
+        return Blocking(workers[0], work, then=followed.append)
+
+    with served(tmp_path, handle) as (server, channel):
+        future = read(channel)
+        assert started.wait(10)
+        channel.close()
+        assert future.code() is Code.CANCELLED
+        while server.connections:
+            threading.Event().wait(0.01)
+        go_on.set()
+        asyncio.run_coroutine_threadsafe(workers[0].close(), server.loop).result(10)
+    assert followed == ["done"]
 
 
 def test_a_call_given_up_is_cancelled_and_puts_back_what_it_took(tmp_path: Path) -> None:

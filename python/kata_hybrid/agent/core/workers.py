@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    T = TypeVar("T")
-    Job = tuple["asyncio.Future[Any]", Callable[[Any], None] | None, Callable[..., Any], tuple[Any, ...]]
+    Done = Callable[[Any, BaseException | None], None]
+    Job = tuple[Callable[..., Any], tuple[Any, ...], Done, Callable[[], None] | None]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LIMIT: Final = 16
 """So many calls may block at a time; the others take their turn."""
@@ -45,13 +47,43 @@ class Workers:
             Exception: what ``call`` raises.
         """
         future: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            if error is None and then is not None:
+                try:
+                    then(result)
+                except Exception as err:  # noqa: BLE001 - told to the caller
+                    error = err
+            if future.done():  # the caller was cancelled
+                if error is not None:
+                    log.debug("call failed: %s", error)
+            elif error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self.start(call, *args, done=done)
+        return await future
+
+    def start(
+        self,
+        call: Callable[..., Any],
+        *args: Any,
+        done: Done,
+        at_once: Callable[[], None] | None = None,
+    ) -> None:
+        """``call(*args)`` in a thread.
+
+        Args:
+            done: called in the loop with the result, or with the error.
+            at_once: called in the thread when the call has succeeded, before the loop is woken up.
+        """
         self._under_way += 1
         if self._under_way > len(self._threads) and len(self._threads) < self._limit:
             thread = threading.Thread(target=self._work, name=f"agent-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._jobs.put((future, then, call, args))
-        return await future
+        self._jobs.put((call, args, done, at_once))
 
     async def close(self) -> None:
         """Wait for calls under way."""
@@ -66,33 +98,18 @@ class Workers:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            future, then, call, args = job
+            call, args, done, at_once = job
             try:
                 result, error = call(*args), None
+                if at_once is not None:
+                    at_once()
             except BaseException as err:  # noqa: BLE001 - told to whoever waits
                 result, error = None, err
-            self._loop.call_soon_threadsafe(self._done, future, then, result, error)
-            del job, future, then, call, args, result, error  # nothing is kept alive while there is no work
+            self._loop.call_soon_threadsafe(self._done, done, result, error)
+            del job, call, args, done, at_once, result, error  # nothing is kept alive while there is no work
 
-    def _done(
-        self,
-        future: asyncio.Future[Any],
-        then: Callable[[Any], None] | None,
-        result: Any,
-        error: BaseException | None,
-    ) -> None:
+    def _done(self, done: Done, result: Any, error: BaseException | None) -> None:
         self._under_way -= 1
         if self._under_way == 0 and self._all_done is not None and not self._all_done.done():
             self._all_done.set_result(None)
-        if error is None and then is not None:
-            try:
-                then(result)
-            except Exception as err:  # noqa: BLE001 - likewise
-                error = err
-        if future.done():  # the caller was cancelled
-            if error is not None:
-                log.debug("call failed: %s", error)
-        elif error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
+        done(result, error)

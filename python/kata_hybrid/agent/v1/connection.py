@@ -1,20 +1,22 @@
 """One client's connection: the socket in the event loop, and the calls that are under way on it.
 
 The protocol is ``_core.GrpcConnection``; here are the calls. A call whose handler has its reply at hand is
-answered where its request was read, without a task. A client that gives a call up, or goes away, cancels the
-handler's task; output that a handler took for a client that never got it goes back to where it came from.
+answered where its request was read, without a task; one that blocks, by the thread that did the work. A
+client that gives a call up, or goes away, cancels the handler's task; output that a handler took for a client
+that never got it goes back to where it came from.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from google.protobuf.message import Message
 
 from kata_hybrid import _core
-from kata_hybrid.agent.v1.guard import begin, refusal
+from kata_hybrid.agent.v1.guard import Blocking, begin, refusal
 
 if TYPE_CHECKING:
     import socket
@@ -82,6 +84,7 @@ class Connection:
         self._receiving = False
         self._blocked = False
         self._closed = False
+        self._closing = threading.Lock()
         self._loop.add_reader(self._fd, self._receive)
         self._send()
 
@@ -170,9 +173,38 @@ class Connection:
             return
         if isinstance(reply, Message):
             self._answer(call, reply)
+        elif isinstance(reply, Blocking):
+            self._calls[stream] = call
+            self._start(call, reply)
         else:
             self._calls[stream] = call
             call.task = self._loop.create_task(self._finish(call, reply))
+
+    def _start(self, call: Call, work: Blocking) -> None:
+        def done(result: Any, error: BaseException | None) -> None:
+            self._calls.pop(call.stream, None)
+            if error is None and work.then is not None:
+                work.then(result)
+            elif isinstance(error, Exception):
+                self._refuse(call, error)
+
+        def at_once() -> None:
+            self._answer_from_thread(call)
+
+        work.workers.start(work.call, *work.args, done=done, at_once=at_once)
+
+    def _answer_from_thread(self, call: Call) -> None:
+        """Nothing but the protocol and the socket is touched, which no other thread closes meanwhile."""
+        with self._closing:
+            if self._closed:
+                return
+            self._protocol.respond(call.stream, b"")
+            try:
+                sent = self._protocol.send(self._fd)
+            except OSError:
+                sent = False
+        if not sent:
+            self._loop.call_soon_threadsafe(self._send)
 
     async def _finish(self, call: Call, pending: Coroutine[Any, Any, Message]) -> None:
         try:

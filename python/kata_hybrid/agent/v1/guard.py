@@ -16,12 +16,35 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from kata_hybrid.agent.core.workers import Workers
     from kata_hybrid.agent.v1.connection import Call
 
-    Reply: TypeAlias = Message | Coroutine[Any, Any, Message]
+    Reply: TypeAlias = Message | Coroutine[Any, Any, Message] | "Blocking"
     Handler: TypeAlias = Callable[[Any, Call], Reply]
 
 log = logging.getLogger(__name__)
+
+
+class Blocking:
+    """An answer without content, once ``call(*args)`` has succeeded in a thread: sent from that thread.
+
+    Args:
+        then: called in the event loop with the result, whether the client is still there or not.
+    """
+
+    __slots__ = ("args", "call", "then", "workers")
+
+    def __init__(
+        self,
+        workers: Workers,
+        call: Callable[..., Any],
+        *args: Any,
+        then: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.workers = workers
+        self.call = call
+        self.args = args
+        self.then = then
 
 
 class CallError(Exception):

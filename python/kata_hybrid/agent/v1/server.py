@@ -76,8 +76,8 @@ class AgentServer:
         under_way = [task for connection in self._connections for task in connection.tasks()]
         if under_way:
             await asyncio.wait(under_way, timeout=STOP_GRACE_SECONDS)
+        await self._service.close()
         for connection in list(self._connections):
             connection.close()
-        await self._service.close()
         self._exits.close()
         self._transport.close()

@@ -20,6 +20,7 @@ from kata_hybrid.agent.core.oom import OomEvents
 from kata_hybrid.agent.core.processes import list_processes
 from kata_hybrid.agent.core.workers import Workers
 from kata_hybrid.agent.v1 import convert
+from kata_hybrid.agent.v1.guard import Blocking
 from kata_hybrid.errors import ContainerNotFound, ProcessNotFound
 
 if TYPE_CHECKING:
@@ -127,18 +128,17 @@ class AgentService:
         await self._blocking(self._sandbox.destroy)
         return convert.EMPTY
 
-    async def CreateContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
+    def CreateContainer(self, request: Any, _: Call) -> Reply:  # noqa: N802
         self._sandbox.require_started()
         wanted = convert.container_request(request)
-        await self._blocking(self._sandbox.create_container, wanted, then=lambda made: made.init.follow())
-        return convert.EMPTY
+        create = self._sandbox.create_container
+        return Blocking(self._workers, create, wanted, then=lambda made: made.init.follow())
 
-    async def StartContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
+    def StartContainer(self, request: Any, _: Call) -> Reply:  # noqa: N802
         self._sandbox.require_started()
         container = self._sandbox.container(request.container_id)
         self._oom.watch(container.id, container.manager)
-        await self._blocking(container.start)
-        return convert.EMPTY
+        return Blocking(self._workers, container.start)
 
     async def RemoveContainer(self, request: Any, _: Call) -> Empty:  # noqa: N802
         container = self._sandbox.container(request.container_id)
@@ -199,13 +199,12 @@ class AgentService:
 
     # --- processes -----------------------------------------------------------------------------------
 
-    async def ExecProcess(self, request: Any, _: Call) -> Empty:  # noqa: N802
+    def ExecProcess(self, request: Any, _: Call) -> Reply:  # noqa: N802
         self._sandbox.require_started()
         ref = convert.process_ref(request)
         container = self._sandbox.container(ref.container_id)
         config = convert.exec_process(request, container.container.spec.process)
-        await self._blocking(container.exec, ref.exec_id, config, then=AgentProcess.follow)
-        return convert.EMPTY
+        return Blocking(self._workers, container.exec, ref.exec_id, config, then=AgentProcess.follow)
 
     async def SignalProcess(self, request: Any, _: Call) -> Empty:  # noqa: N802
         wanted = convert.signal_request(request)
