@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REAP_DELAY_SECONDS = 0.003
-SETTLE_SECONDS = 0.2
-"""After the start, so that the first calls of a host do not wait for the tidying."""
 
 LOG_FORMAT = (
     'time="%(asctime)s" level=%(levelname)s msg="%(message)s" name=kata-agent pid=%(process)d source=%(name)s'
@@ -68,7 +66,7 @@ async def serve(settings: Settings) -> None:
     )
     try:
         await server.start()
-        loop.call_later(SETTLE_SECONDS, lean.once_serving)
+        lean.once_serving()
         log.info("serving on %s", settings.listen)
         await stopped.wait()
     finally:
