@@ -16,12 +16,13 @@ from benches.operations.agent import Agents
 from benches.operations.fleet import AgentFleet, Fleet, LibraryFleet, remove_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from benches.model import Gauge
     from benches.operations.setting import Setting
 
 SIZES: Final = (1, 10, 100, 250, 500, 1000)
+SHORT_SIZES: Final = (1, 10)
 LATENCY_SAMPLES: Final = 15
 LAUNCH_SAMPLES: Final = 50
 IDLE_SECONDS: Final = 2.0
@@ -47,14 +48,18 @@ def surveys(setting: Setting) -> list[Survey]:
 
 def _library(setting: Setting, say: Callable[[str], None]) -> list[Scale | Gauge]:
     with ExitStack() as stack, _many_descriptors():
-        return [_grow(LibraryFleet(setting, stack), "scale-library", say)]
+        return [_grow(LibraryFleet(setting, stack), "scale-library", _sizes(setting), say)]
 
 
 def _agent(setting: Setting, say: Callable[[str], None]) -> list[Scale | Gauge]:
     with ExitStack() as stack, _many_descriptors():
         agent = Agents(setting).start_ours(stack)
         agent.sandbox(f"fleet-{agent.pid}", stack)
-        return [_grow(AgentFleet(setting, agent), "scale-agent", say)]
+        return [_grow(AgentFleet(setting, agent), "scale-agent", _sizes(setting), say)]
+
+
+def _sizes(setting: Setting) -> Sequence[int]:
+    return SHORT_SIZES if setting.place.short else SIZES
 
 
 def _many_descriptors() -> ExitStack:
@@ -66,7 +71,7 @@ def _many_descriptors() -> ExitStack:
     return stack
 
 
-def _grow(fleet: Fleet, name: str, say: Callable[[str], None]) -> Scale:
+def _grow(fleet: Fleet, name: str, sizes: Sequence[int], say: Callable[[str], None]) -> Scale:
     """Read at each size, on the way up; then all are removed."""
     fleet.launch(0)  # what is loaded with the first launch is nobody's share
     fleet.remove(0)
@@ -74,17 +79,17 @@ def _grow(fleet: Fleet, name: str, say: Callable[[str], None]) -> Scale:
     points: list[Point] = []
     made = 0
     try:
-        for size in SIZES:
+        for size in sizes:
             launches = []
             while made < size:
                 launches.append(fleet.launch(made))
                 made += 1
                 if made % 50 == 0:
-                    say(f"{fleet.name}: {made} of {SIZES[-1]}")
+                    say(f"{fleet.name}: {made} of {sizes[-1]}")
             points.append(Point(size, _point(fleet, size, launches[-LAUNCH_SAMPLES:], before)))
     finally:
         remove_all(fleet, made, say)
-    return Scale(name, f"1 to {SIZES[-1]:,} running containers", fleet.name, "containers", METRICS, points)
+    return Scale(name, f"1 to {sizes[-1]:,} running containers", fleet.name, "containers", METRICS, points)
 
 
 class _Reading:
