@@ -39,6 +39,12 @@ def test_execs_that_nobody_reads_do_not_fill_the_descriptors(host: Host) -> None
     host.kill_and_remove("c1")
 
 
+def test_the_agent_may_open_as_many_files_as_the_system_allows(host: Host) -> None:
+    limits = Path(f"/proc/{host.pid}/limits").read_text().splitlines()
+    soft, hard = next(line for line in limits if line.startswith("Max open files")).split()[3:5]
+    assert soft == hard
+
+
 def test_removed_containers_leave_no_descriptor(host: Host) -> None:
     host.run("c0", "/bin/true")
     assert host.wait("c0") == 0

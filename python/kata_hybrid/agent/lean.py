@@ -1,6 +1,6 @@
-"""What keeps the agent small. For the agent's own process only: a library does not do this to its host.
+"""What keeps the agent small, and lets it grow. For the agent's own process: a library does no such thing.
 
-Sources: mallopt(3); the ``gc`` module.
+Sources: mallopt(3), getrlimit(2); the ``gc`` module.
 """
 
 from __future__ import annotations
@@ -23,6 +23,17 @@ def before_loading() -> None:
         sys.modules["ssl"] = None  # type: ignore[assignment]  # an import of it fails from here on
     _core.limit_arenas(ARENAS)
     gc.disable()
+
+
+def allow_descriptors() -> None:
+    """As many open files as the system lets us have: a container takes five, and the usual limit is 1,024.
+
+    What a spec without a limit of its own inherits, as from the original agent, whose unit has none.
+    """
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def once_serving() -> None:

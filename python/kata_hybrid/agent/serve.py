@@ -53,6 +53,7 @@ async def serve(settings: Settings) -> None:
     """
     transport = parse_listen(settings.listen)
     loop = asyncio.get_running_loop()
+    lean.allow_descriptors()
     _core.set_child_subreaper(True)
     loop.add_signal_handler(signal.SIGCHLD, OrphanReaper(loop).come_back)
     stopped = asyncio.Event()
