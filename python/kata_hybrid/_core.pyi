@@ -181,6 +181,9 @@ class Child:
     def poll(self) -> tuple[int, int] | None:
         """The status, or ``None`` while it runs."""
 
+    def ended(self, timeout: float | None = 0.0) -> bool:
+        """Whether it has ended, at once or after ``timeout`` seconds. Does not take the status."""
+
     def send_signal(self, sig: int) -> None:
         """Signal just this process, never another that got its pid.
 

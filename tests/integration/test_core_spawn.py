@@ -139,6 +139,30 @@ def test_the_pidfd_is_readable_when_the_process_has_ended() -> None:
     assert child.wait() == (0, 0)
 
 
+def test_a_zombie_of_another_has_ended_though_its_status_is_not_to_be_had() -> None:
+    parent = subprocess.Popen(["sh", "-c", "true & echo $!; exec sleep 1000"], stdout=subprocess.PIPE)
+    try:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        start_time = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        child = _core.Child.open(pid, start_time)
+        assert child.ended(20.0)
+        assert child.ended()
+    finally:
+        parent.kill()
+        parent.wait()
+        assert parent.stdout is not None
+        parent.stdout.close()
+
+
+def test_whether_a_child_has_ended_can_be_asked_without_taking_its_status() -> None:
+    child = finish(_core.spawn(plan_of("sleep 0.1; exit 3")))
+    assert not child.ended()
+    assert child.ended(None)
+    assert child.wait() == (3, 0)
+    assert child.ended()
+
+
 def test_wait_runs_signal_handlers_and_goes_on() -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _frame: seen.append(number))

@@ -145,7 +145,7 @@ class Container:
         self._check_there()
         return compute_status(
             frozen=self._manager.is_frozen(),
-            alive=self.init.poll() is None,
+            alive=not self.init.ended(),
             fifo=os.path.exists(self._directory.fifo_path),
         )
 

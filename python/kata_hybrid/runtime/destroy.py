@@ -35,7 +35,7 @@ def kill_everything(manager: Manager, init: Process | None) -> None:
     seen: set[int] = set()
     while True:
         orphans.reap_these(seen)
-        alive = init is not None and init.poll() is None
+        alive = init is not None and not init.ended()
         left = manager.pids()
         if not alive and not left:
             return
@@ -48,8 +48,8 @@ def kill_everything(manager: Manager, init: Process | None) -> None:
         if init is not None:
             seen.discard(init.pid)  # its status belongs to its waiters
         _kill_once(manager, init if alive else None)
-        if init is not None and init.child is not None and alive:
-            init.child.wait(LOOK_AGAIN_SECONDS)
+        if init is not None and alive:
+            init.ended(LOOK_AGAIN_SECONDS)
         else:
             time.sleep(pause)
             pause = min(pause * 2, LOOK_AGAIN_SECONDS)

@@ -105,7 +105,7 @@ def launch_exec(
         ContainerNotRunning: the init process has gone meanwhile.
         LaunchError: a step failed; nothing is left.
     """
-    if init.child is None or init.child.poll() is not None:
+    if init.child is None or init.ended():
         raise ContainerNotRunning(
             "cannot exec in a stopped container",
             status="stopped",

@@ -146,6 +146,22 @@ class Process:
         status = child.poll()
         return None if status is None else self._ended(status)
 
+    def ended(self, timeout: float = 0.0) -> bool:
+        """Whether it has ended, not how: to know that of another's child takes until its parent reaps it.
+
+        Args:
+            timeout: seconds to wait for it.
+        """
+        child = self.child
+        if child is None:
+            return True
+        if not self._owned:
+            return child.ended(timeout)
+        status = child.wait(timeout) if timeout else child.poll()
+        if status is not None:
+            self._ended(status)
+        return status is not None
+
     def release(self) -> None:
         """Free the pidfd of a process that has ended; its status stays. Does nothing while it runs."""
         status = self.poll()
@@ -174,7 +190,7 @@ class Process:
         number = parse_signal(signal)
         try:
             child = self.child
-            if child is None or child.poll() is not None:
+            if child is None or self.ended():
                 raise ProcessLookupError(errno.ESRCH, "process has ended")
             child.send_signal(number)
         except OSError as err:

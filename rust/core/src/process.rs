@@ -118,6 +118,16 @@ impl Process {
         }
     }
 
+    /// Whether it has ended, by `deadline` at the latest; `None` waits for it.
+    ///
+    /// Does not ask how: the kernel tells that of another's child only once it has been reaped.
+    ///
+    /// # Errors
+    /// `EINTR`.
+    pub fn ended(&self, deadline: Option<Instant>) -> io::Result<bool> {
+        Ok(self.peek().is_some() || self.events(deadline)? & libc::POLLIN != 0)
+    }
+
     /// Waits for the end without regard to signals.
     ///
     /// # Errors

@@ -56,6 +56,12 @@ impl Child {
         Ok(status.map(pair))
     }
 
+    #[pyo3(signature = (timeout=0.0))]
+    fn ended(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let deadline = deadline(timeout)?;
+        resumed(py, || Ok(self.inner.ended(deadline).named("ppoll")?))
+    }
+
     fn send_signal(&self, sig: i32) -> PyResult<()> {
         self.inner.send_signal(sig).map_err(|err| os_error(&err))
     }
