@@ -7,7 +7,7 @@ nothing. A test compares it with what the verbs do (tests/integration/test_comma
 from __future__ import annotations
 
 _LOOKING = """
-    errors _light runtime. cgroups. _smallfile cgroups.layout cgroups.manager oci. oci.config
+    errors cli.texts _light runtime. cgroups. _smallfile cgroups.layout cgroups.manager oci. oci.config
     runtime.orphans runtime.process runtime.adopt runtime.status runtime.container
     state. _json state._read state.document state.store runtime.runtime
     cgroups.files cgroups.freeze cgroups.tree cgroups.v1
@@ -24,14 +24,16 @@ _CREATING = """
     oci.devices plan.devices plan.mounts state.proc state.sidecar runtime.create
 """
 
+_WRITING = "state.filters state.limits state.build"
+
 ORDER = {
-    "create": _LOOKING + _LAUNCHING + _CREATING,
-    "delete": _LOOKING + "runtime.destroy",
-    "exec": _LOOKING + _LAUNCHING + "cli.foreground runtime.execute runtime.exectable",
-    "kill": _LOOKING,
-    "list": _LOOKING,
-    "run": _LOOKING + _LAUNCHING + _CREATING + "cli.foreground",
-    "start": _LOOKING,
-    "state": _LOOKING,
+    "create": _LOOKING + _LAUNCHING + _CREATING + _WRITING + " cli.launching cli.create",
+    "delete": _LOOKING + "runtime.destroy cli.delete",
+    "exec": _LOOKING + _LAUNCHING + "runtime.execute runtime.exectable cli.launching cli.foreground cli.exec",
+    "kill": _LOOKING + "cli.kill",
+    "list": _LOOKING + "cli.state cli.list",
+    "run": _LOOKING + _LAUNCHING + _CREATING + _WRITING + " cli.launching cli.create cli.foreground cli.run",
+    "start": _LOOKING + "cli.start",
+    "state": _LOOKING + "cli.state",
 }
 """Names below ``kata_hybrid`` for each verb that engines call often; packages with a dot at the end."""

@@ -45,6 +45,7 @@ FOREIGN: dict[str, tuple[str, str]] = {
     "demo": ("kata_hybrid.demo", "show what the library can do"),
 }
 SYSTEMD_VERBS = frozenset({"create", "run"})
+_HELP = frozenset({"--help", "-help", "--h", "-h"})
 
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(("root",), help=f"where the states of containers are kept (default: {DEFAULT_ROOT})"),
@@ -136,6 +137,8 @@ def _foreign(verb: str, rest: list[str]) -> int:
 
 
 def _run_verb(context: Context, verb: str, rest: list[str]) -> int:
+    if not _HELP.intersection(rest):
+        _load_at_once(verb)
     module = _module(f"{__package__}.{verb}")
     failed = getattr(module, "FAILED_STATUS", 1)
     try:
@@ -156,18 +159,21 @@ def _run_verb(context: Context, verb: str, rest: list[str]) -> int:
     return _guarded(context, verb, module, given, failed)
 
 
+def _load_at_once(verb: str) -> None:
+    from .._preload import preload
+    from ._order import ORDER
+
+    preload(f"kata_hybrid.{name}" for name in ORDER.get(verb, "").split())
+
+
 def _guarded(context: Context, verb: str, module: ModuleType, given: Parsed, failed: int) -> int:
     """Run the verb; an error that has a place in our tree becomes one sentence and the exit status."""
-    from .._preload import preload
     from ..errors import KataHybridError
-    from ._order import ORDER
     from .texts import CommandError, describe
 
     try:
         if verb in SYSTEMD_VERBS and context.systemd_cgroup:
             raise CommandError("systemd cgroups are not supported: leave --systemd-cgroup away")
-        if verb in ORDER:
-            preload(f"kata_hybrid.{name}" for name in ORDER[verb].split())
         return int(module.run(context, given))
     except CommandError as err:
         context.journal.error(str(err))
