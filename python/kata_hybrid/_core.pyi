@@ -18,6 +18,7 @@ __all__ = [
     "Launch",
     "Reaper",
     "build_info",
+    "close_files",
     "describe_plan",
     "device_program",
     "device_program_attach",
@@ -26,15 +27,21 @@ __all__ = [
     "json_dumps",
     "json_loads",
     "limit_arenas",
+    "make_directories",
     "mkdir_in_root",
     "open_beneath",
+    "open_files",
     "open_in_root",
     "probe",
+    "read_file",
     "reap_orphans",
+    "remove_directories",
     "seccomp_compile",
     "set_child_subreaper",
     "spawn",
     "trim_memory",
+    "write_file_each",
+    "write_new_file",
 ]
 
 # --- launch ------------------------------------------------------------------------------------------
@@ -223,6 +230,45 @@ def reap_orphans(owned: Sequence[int]) -> list[tuple[int, int, int]]:
 
 def set_child_subreaper(on: bool) -> None:
     """Adopt orphaned descendants, or stop that. Source: PR_SET_CHILD_SUBREAPER(2const)."""
+
+# --- files ---------------------------------------------------------------------------------------------
+
+def read_file(path: str, *, flags: int = 0, limit: int | None = None) -> bytes:
+    """The file's content; with a ``limit`` in bytes, not much more than that.
+
+    Args:
+        flags: ``O_*`` beside O_RDONLY and O_CLOEXEC.
+
+    Raises:
+        OSError: as open(2) and read(2).
+        ValueError: the path holds a NUL.
+    """
+
+def write_file_each(path: str, values: Sequence[bytes]) -> tuple[int, int] | None:
+    """Write each value by one write(2) to a file that is there.
+
+    Returns:
+        None, or the place of the refused value (-1: the file could not be opened) and the errno.
+    """
+
+def write_new_file(path: str, data: bytes) -> None:
+    """A new file, mode 0600. On failure it is gone.
+
+    Raises:
+        OSError: as open(2) and write(2); EEXIST when the name is taken.
+    """
+
+def make_directories(paths: Sequence[str], mode: int) -> list[int]:
+    """mkdir(2) of each: 0 or the errno."""
+
+def remove_directories(paths: Sequence[str]) -> list[int]:
+    """rmdir(2) of each: 0 or the errno."""
+
+def open_files(paths: Sequence[str], flags: int) -> list[int]:
+    """open(2) of each with O_CLOEXEC: a descriptor that the caller closes, or the errno below zero."""
+
+def close_files(fds: Sequence[int]) -> None:
+    """Close descriptors that the caller owns."""
 
 # --- paths -------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Reading small files by three system calls.
+"""Reading small files by one call.
 
 ``open()`` builds a buffered text reader, asks for the size, for a terminal and twice for the position: ten
 times the cost of the reading where the file is a line of ``/proc`` or of a control group, and a launch
@@ -7,38 +7,7 @@ reads a dozen of those.
 
 from __future__ import annotations
 
-import os
-
-_CHUNK = 16 * 1024
-
-
-def read_bytes(path: str, *, limit: int = -1, flags: int = 0) -> bytes:
-    """The file's content.
-
-    Args:
-        limit: stop once more than this many bytes are there, so that the caller can refuse them; -1: none.
-        flags: more ``O_*`` flags.
-
-    Raises:
-        OSError: it cannot be opened or read.
-        ValueError: the path holds a NUL.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
-    try:
-        data = os.read(fd, _CHUNK)
-        if not data:
-            return data
-        parts = [data]
-        total = len(data)
-        while limit < 0 or total <= limit:
-            data = os.read(fd, _CHUNK)
-            if not data:
-                break
-            parts.append(data)
-            total += len(data)
-        return b"".join(parts)
-    finally:
-        os.close(fd)
+from kata_hybrid._core import read_file
 
 
 def read_text(path: str) -> str:
@@ -46,5 +15,6 @@ def read_text(path: str) -> str:
 
     Raises:
         OSError: it cannot be opened or read.
+        ValueError: the path holds a NUL.
     """
-    return read_bytes(path).decode("utf-8", "surrogateescape")
+    return read_file(path).decode("utf-8", "surrogateescape")

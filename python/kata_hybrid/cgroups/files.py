@@ -10,7 +10,7 @@ import errno
 import os
 import time
 
-from kata_hybrid import _smallfile
+from kata_hybrid import _core, _smallfile
 from kata_hybrid.errors import CgroupError
 
 TYPE_CHECKING = False
@@ -91,16 +91,11 @@ def write_each(path: str, values: Iterable[str]) -> None:
     Raises:
         CgroupError: as ``write_text``; the values before the refused one are written.
     """
-    value = ""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_TRUNC)
-        try:
-            for value in values:
-                os.write(fd, value.encode("utf-8", "surrogateescape"))
-        finally:
-            os.close(fd)
-    except OSError as err:
-        raise failure(f"write {value!r}", path, err) from err
+    texts = list(values)
+    refused = _core.write_file_each(path, [text.encode("utf-8", "surrogateescape") for text in texts])
+    if refused is not None:
+        place, number = refused
+        raise CgroupError(f"write {texts[max(place, 0)]!r}", path=path, errno=number)
 
 
 def make_directories(path: str, *, below: str, made: list[str]) -> bool:
@@ -182,13 +177,6 @@ def remove_tree(path: str) -> None:
     Raises:
         CgroupError: a group is still busy or may not be removed.
     """
-    try:
-        os.rmdir(path)  # most containers make no groups of their own
-    except OSError as err:
-        if err.errno in GONE:
-            return
-    else:
-        return
     for group in reversed(list(subgroups(path))):
         _remove(group)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from kata_hybrid import _core
 from kata_hybrid.cgroups.layout import UNIFIED
 from kata_hybrid.errors import CgroupError
 
@@ -45,9 +46,7 @@ class JoinFds:
         """Close all; idempotent."""
         fds, self.tasks = self.tasks, ()
         cgroup_fd, self.cgroup_fd = self.cgroup_fd, -1
-        for fd in (*fds, cgroup_fd):
-            if fd >= 0:
-                os.close(fd)
+        _core.close_files([fd for fd in (*fds, cgroup_fd) if fd >= 0])
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kata_hybrid.cgroups.files import read_pids, remove_tree, subgroups
+from kata_hybrid import _core
+from kata_hybrid.cgroups.files import GONE, read_pids, remove_tree, subgroups
 from kata_hybrid.errors import CgroupError
 
 TYPE_CHECKING = False
@@ -31,7 +32,11 @@ def refuse_in_use(directory: str, *, frozen: bool) -> None:
 def remove_all(directories: Iterable[str]) -> None:
     """Remove each tree, all of them even when one fails; then raise the first failure."""
     failures: list[CgroupError] = []
-    for directory in directories:
+    paths = list(directories)
+    numbers = _core.remove_directories(paths)  # most containers make no groups of their own
+    for directory, number in zip(paths, numbers, strict=True):
+        if number in (0, *GONE):
+            continue
         try:
             remove_tree(directory)
         except CgroupError as err:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
+from kata_hybrid import _core
 from kata_hybrid.cgroups import freeze
 from kata_hybrid.cgroups.files import (
     ancestors,
@@ -70,8 +71,10 @@ class V1Manager:
     def create(self) -> None:
         made: list[str] = []
         try:
+            self._create_new(made)
             for key, path in list(self._paths.items()):
-                self._create_one(key, path, made)
+                if path not in made:
+                    self._create_one(key, path, made)
             if "cpuset" in self._paths:
                 fill_cpuset(self._paths["cpuset"], self._mount_of("cpuset"))
         except CgroupError as err:
@@ -80,13 +83,16 @@ class V1Manager:
             raise
 
     def open_join(self, *, beside: int | None = None) -> JoinFds:
-        join = JoinFds()
+        unified = self._paths.get(UNIFIED)
+        tasks = [os.path.join(path, "tasks") for path in self._directories if path != unified]
+        opened = _core.open_files(tasks, os.O_WRONLY)
+        join = JoinFds(tuple(fd for fd in opened if fd >= 0))
         try:
-            for key, path in self._paths.items():
-                if key == UNIFIED:
-                    join.cgroup_fd = _open(path, os.O_RDONLY | os.O_DIRECTORY)
-            for path in dict.fromkeys(path for key, path in self._paths.items() if key != UNIFIED):
-                join.tasks = (*join.tasks, _open(os.path.join(path, "tasks"), os.O_WRONLY))
+            for path, fd in zip(tasks, opened, strict=True):
+                if fd < 0:
+                    raise CgroupError("open", path=path, errno=-fd)
+            if unified is not None:
+                join.cgroup_fd = _open(unified, os.O_RDONLY | os.O_DIRECTORY)
         except CgroupError:
             join.close()
             raise
@@ -169,6 +175,12 @@ class V1Manager:
 
     def delete(self) -> None:
         remove_all(self._directories)
+
+    def _create_new(self, made: list[str]) -> None:
+        """All at once what is neither there nor refused nor without its parent."""
+        directories = self._directories
+        numbers = _core.make_directories(directories, 0o755)
+        made += [path for path, number in zip(directories, numbers, strict=True) if number == 0]
 
     def _create_one(self, key: str, path: str, made: list[str]) -> None:
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from _collections_abc import Mapping  # collections.abc imports all of collections
 
+from .._core import read_file
 from .._light import kept
-from .._smallfile import read_bytes
 from ..errors import ConfigError
 from ._decode import decode, load_json
 from .config import Process, Resources, Spec
@@ -51,7 +51,7 @@ def load_spec(bundle_dir: str | os.PathLike[str]) -> Spec:
     """
     path = os.path.join(os.fspath(bundle_dir), "config.json")
     try:
-        data = read_bytes(path, limit=MAX_CONFIG_BYTES)
+        data = read_file(path, limit=MAX_CONFIG_BYTES)
     except FileNotFoundError:
         raise ConfigError("", "JSON specification file config.json not found") from None
     except OSError as err:

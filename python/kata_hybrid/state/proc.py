@@ -6,7 +6,7 @@ are counted from the last ``)``.
 
 from __future__ import annotations
 
-import os
+from .._core import read_file
 
 _STATE = 0  # field 3
 _START_TIME = 19  # field 22
@@ -57,11 +57,7 @@ def parse_stat(data: bytes) -> list[str]:
 
 def _fields(pid: int) -> list[str]:
     try:
-        fd = os.open(f"/proc/{pid:d}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        data = read_file(f"/proc/{pid:d}/stat")
     except (FileNotFoundError, NotADirectoryError):
         raise ProcessLookupError(f"no process {pid}") from None
-    try:
-        data = os.read(fd, 4096)
-    finally:
-        os.close(fd)
     return parse_stat(data)

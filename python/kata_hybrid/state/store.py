@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from .._smallfile import read_bytes
+from .._core import read_file, write_new_file
 from ..errors import ConfigError, ContainerExists, ContainerNotFound, StateError
 from .document import parse_document
 
@@ -221,7 +221,7 @@ class StateDir:
         O_NONBLOCK so that a FIFO in its place cannot hang us.
         """
         try:
-            data = read_bytes(path, limit=_MAX_FILE_BYTES, flags=os.O_NOFOLLOW | os.O_NONBLOCK)
+            data = read_file(path, limit=_MAX_FILE_BYTES, flags=os.O_NOFOLLOW | os.O_NONBLOCK)
             if not data and not stat.S_ISREG(os.lstat(path).st_mode):
                 raise StateError("cannot read: not a file", path=path)
         except (FileNotFoundError, NotADirectoryError):
@@ -259,15 +259,7 @@ def write_temporary(path: str, data: bytes) -> str:
     """
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.{os.urandom(6).hex()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            _write_all(fd, data)
-        finally:
-            os.close(fd)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_new_file(temporary, data)
     return temporary
 
 
@@ -307,12 +299,6 @@ def remove_tree(name: str, dir_fd: int | None = None) -> None:
         os.rmdir(name, dir_fd=dir_fd)
     except FileNotFoundError:
         return
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _is_directory(path: str) -> bool:

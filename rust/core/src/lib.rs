@@ -9,6 +9,7 @@ pub mod child;
 pub mod device_bpf;
 pub mod error;
 pub mod fallback;
+pub mod files;
 pub mod image;
 pub mod launch;
 pub mod memory;

@@ -370,6 +370,12 @@ fn own(result: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Closes a descriptor that the caller has as a number. What close(2) reports is of no use: it is closed.
+pub fn close(fd: RawFd) {
+    // SAFETY: a number and no memory; the caller owns it.
+    unsafe { libc::close(fd) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from kata_hybrid import _core
 from kata_hybrid.cgroups import controllers, detect, files, freeze, from_paths, make_manager
 from kata_hybrid.errors import CgroupError, UnsupportedError
 from kata_hybrid.oci.config import CPU, Memory, Pids, Resources
@@ -85,6 +86,11 @@ def test_rootless_without_a_path_goes_without_the_groups_it_may_not_make(
             raise PermissionError(errno.EACCES, "no", path)
         real(path, mode)
 
+    def make_directories(paths: list[str], mode: int) -> list[int]:
+        return [errno.EACCES if "/memory/" in path else make([path], mode)[0] for path in paths]
+
+    make = _core.make_directories
+    monkeypatch.setattr(_core, "make_directories", make_directories)
     monkeypatch.setattr(files.os, "mkdir", mkdir)
     layout = detect(str(v1_root))
     manager = make_manager(layout, "", "web1", may_lack_rights=True)
@@ -237,6 +243,7 @@ def test_a_busy_group_is_tried_again_for_about_a_second(
     def busy(path: str) -> None:
         raise OSError(errno.EBUSY, "busy", path)
 
+    monkeypatch.setattr(_core, "remove_directories", lambda paths: [errno.EBUSY] * len(paths))
     monkeypatch.setattr(files.os, "rmdir", busy)
     group = make_group("p/x", {})
     with pytest.raises(CgroupError, match=r"remove the cgroup .*EBUSY"):

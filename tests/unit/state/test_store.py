@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from kata_hybrid.errors import ConfigError, ContainerExists, ContainerNotFound, StateError
 from kata_hybrid.state import Sidecar, StateDir, StateDocument, Store, parse_document
-from kata_hybrid.state import store as store_module
 
 
 def a_document(pid: int = 1, filler: str = "") -> StateDocument:
@@ -131,16 +130,16 @@ def test_fifo_or_link_as_document_neither_hangs_nor_leads_away(store: Store, tmp
         made.read()
 
 
-def test_failed_write_keeps_the_old_document(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_document(store: Store) -> None:
     made = store.reserve("c1")
     made.write(a_document(1))
-
-    def full(fd: int, data: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(store_module.os, "write", full)
-    with pytest.raises(StateError, match="No space left"):
-        made.write(a_document(2))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))  # the kernel takes 16 bytes, then refuses
+    try:
+        with pytest.raises(StateError, match="File too large"):
+            made.write(a_document(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert made.read().pid == 1
     assert os.listdir(made.path) == ["state.json"]
 

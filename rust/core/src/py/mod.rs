@@ -2,6 +2,7 @@
 
 mod convert;
 mod device;
+mod files;
 mod grpc;
 mod json;
 mod launch;
@@ -18,6 +19,11 @@ mod _core {
     use super::convert::InitError;
     #[pymodule_export]
     use super::device::{device_program, device_program_attach, device_program_query};
+    #[pymodule_export]
+    use super::files::{
+        close_files, make_directories, open_files, read_file, remove_directories, write_file_each,
+        write_new_file,
+    };
     #[pymodule_export]
     use super::grpc::GrpcConnection;
     #[pymodule_export]
