@@ -13,7 +13,8 @@ from .config import Process, Resources, Spec
 
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 """A larger ``config.json`` is refused unread; engines write some hundred kilobytes at most."""
-_KEPT_BYTES = 256 * 1024
+_KEPT_BYTES = 64 * 1024
+"""So many bytes of file, eight times, and what was read from them: some megabytes, environments too."""
 
 
 def parse_spec(data: bytes | str | Mapping[str, object]) -> Spec:

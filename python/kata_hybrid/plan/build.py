@@ -13,7 +13,7 @@ import posixpath
 from ..errors import ConfigError
 from ..oci.config import NamespaceType as Ns
 from . import steps
-from .launch import CgroupJoin, FdRequest, LaunchOptions, LaunchPlan
+from .launch import CgroupJoin, FdRequest, KeptPlans, LaunchOptions, LaunchPlan
 from .limits import refuse_process, refuse_spec
 from .namespaces import enter_steps, is_mapped, join_process_steps, namespace_set, user_maps
 from .options import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE, PROPAGATION
@@ -30,7 +30,6 @@ from .seccomp import seccomp_step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import deque
     from dataclasses import replace
 
     from ..oci.config import Hook, Process, Spec
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from .namespaces import NamespaceSet
     from .steps import Step
 else:
-    from _collections import deque  # collections itself takes a millisecond
-
     from kata_hybrid._record import replace
 
 
@@ -78,15 +75,14 @@ def plan_create(
     """
     cgroup, options = cgroup or CgroupJoin(), options or LaunchOptions()
     inputs = _what_matters(spec, rootfs, facts, cgroup, options)
-    for known, of, plan in tuple(_kept):
-        if known is spec and of == inputs:
-            return plan
-    plan = _plan_create(spec, rootfs=rootfs, facts=facts, cgroup=cgroup, options=options)
-    _kept.append((spec, inputs, plan))
+    plan = _kept.find(spec, inputs)
+    if plan is None:
+        plan = _plan_create(spec, rootfs=rootfs, facts=facts, cgroup=cgroup, options=options)
+        _kept.add(spec, inputs, plan)
     return plan
 
 
-_kept: deque[tuple[Spec, tuple[object, ...], LaunchPlan]] = deque(maxlen=8)
+_kept = KeptPlans()
 """The last plans: containers that are started one after the other mostly differ in their names only."""
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import struct
 
-from .._light import kept
 from ..errors import ConfigError
-from .steps import OPCODES
+from .steps import OPCODES, PRIVATE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 MAGIC = b"KHP1"
 BINARY_FIELDS = frozenset({"data", "propagation", "groups", "bpf", "attr"})
 """Bytes fields that are packed numbers, where a NUL byte is a value and not an error."""
+_KEPT_STEPS = 1024
+_KEPT_BYTES = 1024
 
 
 def encode(steps: Iterable[Step]) -> bytes:
@@ -30,13 +31,32 @@ def encode(steps: Iterable[Step]) -> bytes:
     Raises:
         ConfigError: a text holds a NUL, or a number does not fit 64 bits.
     """
-    encoded = [_step(OPCODES[type(step)], step) for step in steps]
+    encoded = [_step(step) for step in steps]
     return b"".join((MAGIC, struct.pack("<I", len(encoded)), *encoded))
 
 
-@kept(1024)
-def _step(opcode: int, step: Step) -> bytes:
-    """Kept, as most steps are the same for every container; by opcode too, in which equal tuples differ."""
+_kept: dict[tuple[int, Step], bytes] = {}
+"""By opcode too, in which equal tuples differ. At most a megabyte of encodings, and as much again of what
+was encoded; nothing private. All go when there are ``_KEPT_STEPS``."""
+
+
+def _step(step: Step) -> bytes:
+    """Most steps are small and the same for every container: those are encoded once."""
+    kind = type(step)
+    if kind in PRIVATE:
+        return _encoded(OPCODES[kind], step)
+    key = (OPCODES[kind], step)
+    known = _kept.get(key)
+    if known is None:
+        known = _encoded(*key)
+        if len(known) <= _KEPT_BYTES:
+            if len(_kept) >= _KEPT_STEPS:
+                _kept.clear()
+            _kept[key] = known
+    return known
+
+
+def _encoded(opcode: int, step: Step) -> bytes:
     out = bytearray(struct.pack("<BB", opcode, len(step)))
     for name, value in zip(step._fields, step, strict=True):
         _field(out, type(step).__name__, name, value)

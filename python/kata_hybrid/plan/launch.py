@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _weakref import ref  # weakref itself imports three more
+
 from .encode import encode
 
 TYPE_CHECKING = False
@@ -9,6 +11,7 @@ if TYPE_CHECKING:
     from dataclasses import dataclass
     from typing import Literal
 
+    from ..oci.config import Spec
     from .steps import Step
 else:
     from kata_hybrid._record import dataclass
@@ -17,6 +20,8 @@ FdRequest = str
 """A file the launcher must open, by symbol: ``cgroup:<n>`` (the n-th file of the cgroup join), ``ns:<path>``
 (that namespace file, read-only), ``pidfd`` (of the container's init), ``fifo`` (O_PATH of the exec fifo),
 ``console`` (a socket that takes the pty master)."""
+KEPT_BYTES = 64 * 1024
+"""A plan whose encoding is longer is not kept for the next launch."""
 
 
 @dataclass(frozen=True)
@@ -102,3 +107,34 @@ class LaunchPlan:
         if known is None:
             known = self.__dict__["_encoded"] = encode(self.steps)
         return known
+
+
+class KeptPlans:
+    """The last plans, each for as long as its configuration lives: the object itself, not an equal one.
+
+    A plan has the environment of its process, hence the bounds: ``limit`` plans of up to ``KEPT_BYTES``
+    encoded, half a megabyte for eight, and none after the last reference to its ``Spec`` has gone.
+    """
+
+    def __init__(self, limit: int = 8) -> None:
+        self._limit = limit
+        self._plans: list[tuple[ref[Spec], tuple[object, ...], LaunchPlan]] = []
+
+    def find(self, spec: Spec, inputs: tuple[object, ...]) -> LaunchPlan | None:
+        """The plan that was added with this ``spec`` and equal ``inputs``."""
+        for known, of, plan in tuple(self._plans):
+            if known() is spec and of == inputs:
+                return plan
+        return None
+
+    def add(self, spec: Spec, inputs: tuple[object, ...], plan: LaunchPlan) -> None:
+        """Keep ``plan`` in the place of the oldest, unless it is large.
+
+        Raises:
+            ConfigError: the plan cannot be encoded.
+        """
+        if len(plan.encoded) <= KEPT_BYTES:
+            self._plans[:] = [*self._plans[1 - self._limit :], (ref(spec, self._forget), inputs, plan)]
+
+    def _forget(self, gone: ref[Spec]) -> None:
+        self._plans[:] = [entry for entry in tuple(self._plans) if entry[0] is not gone]

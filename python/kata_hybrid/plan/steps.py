@@ -370,3 +370,7 @@ OPCODES: dict[type[Step], int] = {
     SessionKeyring: 45,
 }
 """Number of each step on the wire. Both sides of the wire read this table's twin in the Rust plan crate."""
+
+PRIVATE: frozenset[type[Step]] = frozenset({Exec, Hook, Seccomp})
+"""Steps with what may be secret (an environment, a hook's arguments and state) or is large: they live no
+longer than their plan."""

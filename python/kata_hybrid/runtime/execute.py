@@ -12,7 +12,7 @@ from kata_hybrid.oci.config import Process as ProcessConfig
 from kata_hybrid.oci.config import User
 from kata_hybrid.plan.build import plan_exec
 from kata_hybrid.plan.host import host_facts
-from kata_hybrid.plan.launch import LaunchOptions
+from kata_hybrid.plan.launch import KeptPlans, LaunchOptions
 from kata_hybrid.runtime.destroy import kill_and_reap
 from kata_hybrid.runtime.home import home_of
 from kata_hybrid.runtime.join import process_join
@@ -22,7 +22,6 @@ from kata_hybrid.runtime.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Sequence
     from contextlib import ExitStack
     from dataclasses import dataclass, replace
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from kata_hybrid.runtime.console import Console
     from kata_hybrid.runtime.stdio import Stdio
 else:
-    from _collections import deque  # collections itself takes a millisecond
-
     from kata_hybrid._light import ExitStack
     from kata_hybrid._record import dataclass, replace
 
@@ -158,14 +155,11 @@ def _plan(
         init_pid=init.pid,
     )
     inputs = (config, cgroup, chosen)
-    for known, of, kept in tuple(_kept):
-        if known is spec and of == inputs:
-            return kept
-    plan = plan_exec(spec, config, facts=host_facts(), cgroup=cgroup, options=chosen)
-    _ = plan.encoded  # finds what cannot be said to kata-init, while nothing has been touched
-    _kept.append((spec, inputs, plan))
+    plan = _kept.find(spec, inputs)
+    if plan is None:
+        plan = plan_exec(spec, config, facts=host_facts(), cgroup=cgroup, options=chosen)
+        _kept.add(spec, inputs, plan)  # encodes it: what kata-init cannot take is found before anything is done
     return plan
 
 
-_kept: deque[tuple[Spec, tuple[object, ...], LaunchPlan]] = deque(maxlen=8)
-"""The last plans, with the configuration of their container."""
+_kept = KeptPlans()

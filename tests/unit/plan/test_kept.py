@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from weakref import ref
 
 import pytest
 import specs
 from kata_hybrid.oci import config as oci
 from kata_hybrid.oci.config import NamespaceType as Ns
-from kata_hybrid.plan import CgroupJoin, CgroupMount, HostFacts, LaunchOptions, LaunchPlan, plan_create, steps
+from kata_hybrid.plan import (
+    CgroupJoin,
+    CgroupMount,
+    HostFacts,
+    LaunchOptions,
+    LaunchPlan,
+    encode,
+    plan_create,
+    steps,
+)
+from kata_hybrid.plan.launch import KEPT_BYTES, KeptPlans
 
 CGROUP_MOUNT = oci.Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("ro",))
 
@@ -84,3 +95,48 @@ def test_a_session_keyring_has_the_own_id() -> None:
 def test_every_other_input_makes_a_new_plan(changes: dict[str, object]) -> None:
     spec = with_cgroup_mount(Ns.CGROUP)
     assert create(spec, "one") is not create(spec, "one", **changes)  # type: ignore[arg-type]
+
+
+def test_a_plan_goes_with_its_configuration() -> None:
+    spec = with_cgroup_mount(Ns.CGROUP)
+    gone = ref(create(spec, "one"))
+    assert gone() is not None
+    del spec
+    assert gone() is None
+
+
+def test_a_large_plan_is_not_kept() -> None:
+    process = specs.process(env=("LARGE=" + "x" * KEPT_BYTES,))
+    spec = replace(with_cgroup_mount(Ns.CGROUP), process=process)
+    assert create(spec, "one") is not create(spec, "two")
+
+
+def test_no_more_plans_than_the_limit_are_kept() -> None:
+    kept, all_specs = KeptPlans(2), [with_cgroup_mount(Ns.CGROUP) for _ in range(3)]
+    plans = [create(spec, "one") for spec in all_specs]
+    for spec, plan in zip(all_specs, plans, strict=True):
+        kept.add(spec, (), plan)
+    assert [kept.find(spec, ()) for spec in all_specs] == [None, *plans[1:]]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        steps.Exec(("true",), ("SECRET=kept",), 0),
+        steps.Hook("poststop", 0, "/bin/h", ("h", "SECRET"), ("SECRET=kept",), 0, b"SECRET"),
+        steps.Seccomp(0, b"SECRET"),
+        steps.MountFs("none", "/m", "tmpfs", 0, "SECRET" * 1000),
+    ],
+)
+def test_no_step_outlives_its_plan_that_is_private_or_large(step: steps.Step) -> None:
+    assert b"SECRET" in encode.encode([step])
+    encode.encode([steps.Chdir("/kept")])
+    held = repr(list(encode._kept.items()))
+    assert "SECRET" not in held
+    assert "/kept" in held
+
+
+def test_the_steps_that_are_kept_have_an_end() -> None:
+    for number in range(3000):
+        encode.encode([steps.Chdir(f"/{number}")])
+    assert len(encode._kept) <= 1024
