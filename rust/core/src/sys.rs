@@ -370,18 +370,6 @@ fn own(result: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// setns(2) of the calling thread.
-///
-/// # Errors
-/// The errno of setns(2).
-pub fn join_namespace(file: BorrowedFd<'_>, kind: i32) -> io::Result<()> {
-    // SAFETY: numbers and no memory.
-    if unsafe { libc::setns(file.as_raw_fd(), kind) } == 0 {
-        return Ok(());
-    }
-    Err(io::Error::last_os_error())
-}
-
 /// Closes a descriptor that the caller has as a number. What close(2) reports is of no use: it is closed.
 pub fn close(fd: RawFd) {
     // SAFETY: a number and no memory; the caller owns it.
