@@ -77,27 +77,6 @@ def spawn(
     """
 
 @final
-class NewNetwork:
-    """A network namespace that a thread makes while the caller does other things."""
-
-    def __init__(self) -> None:
-        """Begin.
-
-        Raises:
-            OSError: no thread to be had.
-        """
-
-    def fileno(self) -> int:
-        """Wait until it is made; the descriptor is lent.
-
-        Raises:
-            OSError: unshare(2) was refused.
-        """
-
-    def close(self) -> None:
-        """Let it go; who has joined it keeps it."""
-
-@final
 class Launch:
     """A process between the clone and ``execve``. Dropped before :meth:`child`, it is killed and reaped."""
 

@@ -50,10 +50,6 @@ PROC_NAMES: dict[Ns, str] = {
 }
 
 
-NEW_NETWORK: FdRequest = "network"
-"""A network namespace that nobody has been in."""
-
-
 @dataclass(frozen=True)
 class NamespaceSet:
     """``new`` ones to make and ``joined`` ones (type to path)."""
@@ -111,15 +107,11 @@ def enter_steps(
         fd: gives the index of a file to open.
     """
     if not spaces.staged:
-        # Only the pid namespace needs a clone. A network namespace takes the kernel half a millisecond: the
-        # caller has it made beside its own preparations. kata-init makes the others while the caller goes
-        # on; the cgroup namespace has to come after the join anyway.
-        entered: list[Step] = []
-        if rest := spaces.flags(Ns.PID, Ns.NETWORK):
-            entered.append(Unshare(rest))
-        if Ns.NETWORK in spaces.new:
-            entered.append(Setns(fd(NEW_NETWORK), CLONE_FLAGS[Ns.NETWORK], ""))
-        return entered, CLONE_FLAGS[Ns.PID] if Ns.PID in spaces.new else 0
+        # Only the pid namespace needs a clone. A network namespace takes the kernel half a millisecond, which
+        # the caller of the clone would wait for; kata-init makes it while the caller goes on. The cgroup
+        # namespace has to come after the join anyway.
+        rest = spaces.flags(Ns.PID)
+        return [Unshare(rest)] if rest else [], spaces.flags() & ~rest
     steps: list[Step] = []
     if spaces.has(Ns.USER):
         steps.extend(before_fork)

@@ -21,11 +21,10 @@ from kata_hybrid.plan.build import plan_create
 from kata_hybrid.plan.capabilities import unknown_capabilities
 from kata_hybrid.plan.host import host_facts
 from kata_hybrid.plan.launch import LaunchOptions
-from kata_hybrid.plan.namespaces import NEW_NETWORK
 from kata_hybrid.runtime.destroy import kill_and_reap, kill_everything
 from kata_hybrid.runtime.home import home_of
 from kata_hybrid.runtime.join import cgroup_join
-from kata_hybrid.runtime.launch import FdSources, LaunchRequest, launch, new_network
+from kata_hybrid.runtime.launch import FdSources, LaunchRequest, launch
 from kata_hybrid.runtime.status import ContainerState, Status
 from kata_hybrid.runtime.stdio import Stdio
 from kata_hybrid.runtime.undo import Undo
@@ -189,7 +188,6 @@ class _Builder:
         self._undo = undo
         self._borrowed = borrowed
         self._console: Console | None = None
-        self._network: _core.NewNetwork | None = None
         self._limit: Callable[[], None] | None = None
         self._document: StateDocument | None = None
         self._write: Callable[[], None] | None = None
@@ -197,9 +195,6 @@ class _Builder:
     def run(self, store: Store) -> Created:
         drawn = self._drawn
         terminal = drawn.spec.process is not None and drawn.spec.process.terminal
-        if NEW_NETWORK in drawn.plan.fds:
-            self._network = new_network()  # ready by the time that kata-init wants it
-            self._borrowed.callback(self._network.close)
         if terminal:
             from kata_hybrid.runtime.console import Console
 
@@ -268,7 +263,6 @@ class _Builder:
                 cgroup_fd=join.cgroup_fd,
                 fifo_path=directory.fifo_path,
                 console_fd=self._console.child_fd if self._console else -1,
-                network=self._network,
             ),
             stdio=stdio.child,
             container_id=drawn.container_id,

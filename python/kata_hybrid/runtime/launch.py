@@ -38,7 +38,6 @@ class FdSources:
         init_pidfd: ``pidfd`` of the container to join.
         fifo_path: ``fifo``.
         console_fd: ``console``.
-        network: ``network``: what makes the new network namespace.
     """
 
     tasks: Sequence[int] = ()
@@ -46,7 +45,6 @@ class FdSources:
     init_pidfd: int = -1
     fifo_path: str = ""
     console_fd: int = -1
-    network: _core.NewNetwork | None = None
 
 
 @dataclass(frozen=True)
@@ -68,22 +66,6 @@ class LaunchRequest:
     exec_id: str | None = None
     meanwhile: SyncAction | None = None
     actions: Mapping[int, SyncAction] = field(default_factory=dict)
-
-
-def new_network() -> _core.NewNetwork:
-    """Begin to make a network namespace, for :attr:`FdSources.network`.
-
-    Raises:
-        LaunchError: there is no thread to be had for it.
-    """
-    try:
-        return _core.NewNetwork()
-    except OSError as err:
-        raise _no_network(err) from err
-
-
-def _no_network(err: OSError) -> LaunchError:
-    return LaunchError("make network namespace", err.errno, detail=err.strerror or "")
 
 
 def launch(request: LaunchRequest) -> _core.Child:
@@ -187,11 +169,6 @@ def _open_request(request: str, sources: FdSources, undo: Undo) -> int:
         return sources.init_pidfd
     if kind == "console":
         return sources.console_fd
-    if kind == "network" and sources.network is not None:
-        try:
-            return sources.network.fileno()
-        except OSError as err:
-            raise _no_network(err) from err
     path, flags = (sources.fifo_path, os.O_PATH) if kind == "fifo" else (rest, os.O_RDONLY)
     if kind not in ("fifo", "ns"):
         raise KataHybridError(f"the plan asks for an unknown file '{request}'")

@@ -268,22 +268,6 @@ fn block_all_signals() -> u64 {
     old
 }
 
-/// No signal reaches this thread, nor one that it starts, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct SignalsBlocked(u64);
-
-impl SignalsBlocked {
-    pub(crate) fn new() -> Self {
-        Self(block_all_signals())
-    }
-}
-
-impl Drop for SignalsBlocked {
-    fn drop(&mut self) {
-        restore_signals(self.0);
-    }
-}
-
 fn restore_signals(mask: u64) {
     let arguments = [libc::SIG_SETMASK as usize, ptr::from_ref(&mask) as usize, 0, SIGSET_SIZE, 0];
     // SAFETY: the kernel reads 8 bytes at `mask`, which lives through the call; null old mask is allowed.

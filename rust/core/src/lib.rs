@@ -14,7 +14,6 @@ pub mod image;
 pub mod launch;
 pub mod memory;
 pub mod message;
-pub mod network;
 pub mod path;
 pub mod probe;
 pub mod process;

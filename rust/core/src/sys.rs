@@ -326,16 +326,6 @@ fn take_descriptors(message: &libc::msghdr) -> Option<OwnedFd> {
     found
 }
 
-/// The calling thread leaves namespaces for new ones.
-///
-/// # Errors
-/// `EPERM`; `ENOSPC`: a limit on namespaces.
-pub fn unshare(flags: libc::c_int) -> io::Result<()> {
-    // SAFETY: integers only.
-    let result = unsafe { libc::unshare(flags) };
-    check(result.into()).map(drop)
-}
-
 /// Makes this process adopt orphaned descendants, or stops that.
 ///
 /// # Errors

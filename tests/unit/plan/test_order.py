@@ -114,14 +114,11 @@ def fake_filter(monkeypatch: pytest.MonkeyPatch) -> oci.Seccomp:
     return oci.Seccomp("SCMP_ACT_ALLOW")
 
 
-def test_clone_makes_the_pid_namespace_the_caller_the_network_and_init_the_others() -> None:
+def test_the_first_clone_makes_the_pid_namespace_and_init_the_others() -> None:
     plan = create(specs.spec())
     assert plan.clone_flags == 0x20000000
     (unshare,) = (step for step in plan.steps if isinstance(step, steps.Unshare))
-    assert unshare.flags == 0x08000000 | 0x04000000 | 0x00020000
-    assert [step for step in plan.steps if isinstance(step, steps.Setns)] == [
-        steps.Setns(plan.fds.index("network"), 0x40000000, "")
-    ]
+    assert unshare.flags == 0x40000000 | 0x08000000 | 0x04000000 | 0x00020000
     assert not places(plan, steps.Fork)
     assert len(places(plan, steps.LoopbackUp)) == 1
 

@@ -1,4 +1,4 @@
-//! `spawn`, `Launch`, `NewNetwork`, `describe_plan`.
+//! `spawn`, `Launch`, `describe_plan`.
 
 use kata_plan::Plan;
 use pyo3::exceptions::PyValueError;
@@ -64,29 +64,6 @@ impl Launch {
 
     fn __repr__(&self, py: Python<'_>) -> String {
         format!("<Launch pid={}>", self.pid(py))
-    }
-}
-
-/// A network namespace made by a thread of its own.
-#[pyclass(frozen, module = "kata_hybrid._core")]
-pub(super) struct NewNetwork {
-    inner: crate::network::NewNetwork,
-}
-
-#[pymethods]
-impl NewNetwork {
-    #[new]
-    fn new(py: Python<'_>) -> PyResult<Self> {
-        let inner = py.detach(crate::network::NewNetwork::start)?;
-        Ok(Self { inner })
-    }
-
-    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        Ok(py.detach(|| self.inner.fd())?)
-    }
-
-    fn close(&self, py: Python<'_>) {
-        py.detach(|| self.inner.close());
     }
 }
 

@@ -29,7 +29,7 @@ mod _core {
     #[pymodule_export]
     use super::json::{json_dumps, json_loads};
     #[pymodule_export]
-    use super::launch::{describe_plan, spawn, Launch, NewNetwork};
+    use super::launch::{describe_plan, spawn, Launch};
     #[pymodule_export]
     use super::path::{mkdir_in_root, open_beneath, open_in_root, probe};
     #[pymodule_export]
