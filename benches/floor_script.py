@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 from kata_hybrid import cgroups
 from kata_hybrid.cgroups import devices, resources_v1
 from kata_hybrid.plan import LaunchOptions, host_facts, plan_create, steps
-from kata_hybrid.plan.namespaces import NEW_NETWORK
 from kata_hybrid.plan.options import (
     MS_BIND,
     MS_NODEV,
@@ -104,9 +103,6 @@ def _new_namespaces(plan: LaunchPlan) -> int:
     flags = plan.clone_flags
     for step in plan.steps:
         if isinstance(step, steps.Unshare):
-            flags |= step.flags
-        elif isinstance(step, steps.Setns):
-            assert plan.fds[step.fd] == NEW_NETWORK, "the floor joins nothing"
             flags |= step.flags
     return flags
 
@@ -224,7 +220,6 @@ _CALLS: Final[dict[type[Step], Callable[[Any], Iterable[Line]]]] = {
     # Done ahead, all at once.
     steps.JoinCgroup: _nothing,
     steps.Unshare: _nothing,
-    steps.Setns: _nothing,
     # A runtime's own care, not part of the result.
     steps.Sync: _nothing,
     steps.MakeCwd: _nothing,

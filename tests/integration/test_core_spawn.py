@@ -526,3 +526,40 @@ def _python(script: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
     command = [sys.executable, "-c", script]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+FULL_GROUP = """
+import os, sys
+from kata_hybrid import _core
+from kata_hybrid.plan import steps
+from kata_hybrid.plan.encode import encode
+
+plan = encode((steps.FindExecutable(("/bin/true",)), steps.Exec(("/bin/true",), (), 0)))
+_core.force_fallback("clone3", True)  # the child joins by itself, before it has executed anything
+directory = os.open(sys.argv[1], os.O_RDONLY)
+try:
+    started = _core.spawn(plan, cgroup_fd=directory)
+    while started.next() is not None:
+        started.proceed()
+    started.child().wait(10)
+except (OSError, _core.InitError):
+    pass
+print("the caller lives")
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/memory"), reason="no v1 memory controller")
+def test_a_full_memory_group_does_not_cost_the_caller_its_life() -> None:
+    """The child has our memory for a moment: what it is killed for there must not hit us."""
+    with open("/proc/self/cgroup") as file:
+        own = next(line.split(":")[2].strip() for line in file if line.split(":")[1] == "memory")
+    group = f"/sys/fs/cgroup/memory{own.rstrip('/')}/kh-full-{os.getpid()}"
+    os.mkdir(group)
+    try:
+        Path(group, "memory.limit_in_bytes").write_text("4096")
+        done = subprocess.run(
+            [sys.executable, "-c", FULL_GROUP, group], capture_output=True, text=True, check=False
+        )
+    finally:
+        os.rmdir(group)
+    assert (done.returncode, done.stdout) == (0, "the caller lives\n"), done.stderr

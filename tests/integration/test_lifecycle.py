@@ -393,3 +393,16 @@ def test_three_hundred_containers_do_not_grow_us(
 def _rss_kib() -> int:
     fields = Path("/proc/self/statm").read_text().split()
     return int(fields[1]) * resource.getpagesize() // 1024
+
+
+def test_the_state_file_has_the_descriptors_of_the_process(
+    runtime: Runtime, container_id: str, make_spec: Callable[..., Any]
+) -> None:
+    spec = make_spec(SLEEP)
+    for _ in range(5):
+        container = runtime.create(container_id, spec=spec, stdio=Stdio.pipes())
+        links = [os.readlink(f"/proc/{container.init.pid}/fd/{fd}") for fd in range(3)]
+        state = json.loads((Path(runtime.root) / container_id / "state.json").read_text())
+        container.delete(force=True)
+        container.init.close_streams()
+        assert state["external_descriptors"] == links

@@ -1,8 +1,8 @@
 //! The lines between clone3 and execveat, and the way there and back.
 //!
-//! The child shares the parent's memory (`CLONE_VM`) and runs beside it: the parent does not wait for
-//! `execveat`, it has other things to do. What the child reads lives in a [`Start`], which stays until the
-//! kernel has said that the child has left this memory (`CLONE_CHILD_CLEARTID`: at `execve` or at its end).
+//! The child shares the parent's memory (`CLONE_VM`) while the calling thread is stopped (`CLONE_VFORK`). Running
+//! on beside it was tried: it gains little, and the kernel spares a process from being killed for the memory of
+//! its child's group only while it knows that the child is in the middle of a vfork (`in_vfork`, mm/oom_kill.c).
 //! Rules for everything below [`child_main`]:
 //! - only raw system calls: a libc wrapper would write the `errno` of the thread that cloned;
 //! - no allocation, formatting, panic, lock, or destructor: the heap and its locks are the parent's, whose
@@ -12,8 +12,7 @@
 //!
 //! The child has its own descriptor table and signal handlers: changing them is nothing to the parent. All
 //! signals are blocked around the clone, so no handler of the parent runs in the child.
-//! Sources: clone(2), set_tid_address(2), futex(2), execveat(2), close_range(2), signal(7); the Linux system
-//! call ABI.
+//! Sources: clone(2), vfork(2), execveat(2), close_range(2), signal(7); the Linux system call ABI.
 
 #![allow(unsafe_code)]
 
@@ -22,10 +21,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::Arc;
-
-use crate::process::Process;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 mod arch;
 mod files;
@@ -100,8 +96,6 @@ pub(crate) struct Context {
     pub(crate) use_close_range: bool,
     /// Stage and errno, set by the child before it gives up; 0: none.
     failure: AtomicU64,
-    /// Not 0 as long as the child uses this memory; the kernel clears it.
-    inside: AtomicU32,
 }
 
 impl Context {
@@ -121,61 +115,13 @@ impl Context {
             argument,
             use_close_range: true,
             failure: AtomicU64::new(0),
-            inside: AtomicU32::new(0),
         }
     }
-}
 
-/// A child that may still be on its way to `execveat`. Dropping it waits until it is not.
-#[derive(Debug)]
-pub(crate) struct Start {
-    context: Arc<Context>,
-    stack: Option<Stack>,
-    /// The process that cloned. A fork of it has a copy of the memory, in which nothing is ever cleared.
-    owner: u32,
-    /// The child, as soon as it is known. A death with a core dump may leave the word as it is.
-    pub(crate) process: Option<Arc<Process>>,
-}
-
-/// Between two looks whether the child has died.
-const LOOK_AGAIN: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-
-impl Start {
-    /// Waits until the child has executed the image or ended; gives what failed.
-    pub(crate) fn wait(&self) -> Option<(Stage, i32)> {
-        loop {
-            let seen = self.context.inside.load(Ordering::Acquire);
-            if seen == 0 {
-                break;
-            }
-            if std::process::id() != self.owner {
-                return None;
-            }
-            let word = ptr::from_ref(&self.context.inside) as usize;
-            let time = ptr::from_ref(&LOOK_AGAIN) as usize;
-            let arguments = [word, libc::FUTEX_WAIT as usize, seen as usize, time, 0];
-            // SAFETY: the kernel reads the word, which lives through the call, and a constant. A signal or a change
-            // in between ends the call, and the word is looked at again.
-            let result = unsafe { arch::syscall(libc::SYS_futex, arguments) };
-            if result == -(libc::ETIMEDOUT as isize) && self.is_dead() {
-                break;
-            }
-        }
-        let failure = self.context.failure.load(Ordering::Acquire);
+    /// What the child could not do, once it has left this memory.
+    pub(crate) fn failure(&self) -> Option<(Stage, i32)> {
+        let failure = self.failure.load(Ordering::Acquire);
         Some((Stage::from_number((failure >> 32) as u32)?, failure as u32 as i32))
-    }
-
-    fn is_dead(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| matches!(process.poll(), Ok(Some(_))))
-    }
-}
-
-impl Drop for Start {
-    fn drop(&mut self) {
-        let _ = self.wait();
-        if let Some(stack) = self.stack.take() {
-            stack.keep();
-        }
     }
 }
 
@@ -190,25 +136,15 @@ pub(crate) enum CloneCall {
     Clone,
 }
 
-/// Starts [`child_main`] in a new process.
+/// Runs [`child_main`] in a new process; returns when that has executed the image or ended.
 ///
 /// # Errors
 /// The clone's errno.
-pub(crate) fn clone_and_exec(
-    call: CloneCall,
-    flags: u64,
-    context: Context,
-) -> Result<(i32, OwnedFd, Start), (io::Error, Context)> {
-    let stack = match Stack::new() {
-        Ok(stack) => stack,
-        Err(err) => return Err((err, context)),
-    };
-    context.inside.store(1, Ordering::Relaxed);
-    let context = Arc::new(context);
-    let data: *const u8 = Arc::as_ptr(&context).cast();
-    let inside = ptr::from_ref(&context.inside) as usize;
+pub(crate) fn clone_and_exec(call: CloneCall, flags: u64, context: &Context) -> io::Result<(i32, OwnedFd)> {
+    let stack = Stack::new()?;
+    let data: *const u8 = ptr::from_ref(context).cast();
     let mut pidfd: RawFd = -1;
-    let flags = flags | (libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | libc::CLONE_PIDFD) as u64;
+    let flags = flags | (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64;
     let mask = block_all_signals();
     let result = match call {
         CloneCall::Clone3 { cgroup_fd } => {
@@ -216,7 +152,6 @@ pub(crate) fn clone_and_exec(
             let arguments = CloneArgs {
                 flags: flags | into_cgroup,
                 pidfd: ptr::from_mut(&mut pidfd) as u64,
-                child_tid: inside as u64,
                 exit_signal: libc::SIGCHLD as u64,
                 stack: stack.bottom() as u64,
                 stack_size: STACK_SIZE as u64,
@@ -225,31 +160,24 @@ pub(crate) fn clone_and_exec(
             };
             // Without a group the first form does, which Linux 5.3 knows.
             let size = if cgroup_fd >= 0 { size_of::<CloneArgs>() } else { 64 };
-            // SAFETY: `arguments` describes a stack of the child's own. It and `context` stay in the `Start` below
-            // until the kernel has cleared `inside`, after which the child uses none of them.
+            // SAFETY: `arguments` describes a private stack that outlives the child's use of it, because
+            // CLONE_VFORK holds us here until the child has left this memory; `context` lives as long.
             unsafe { arch::clone3(&arguments, size, data) }
         }
         CloneCall::Clone => {
             let top = stack.bottom() as usize + STACK_SIZE;
             let flags = flags as usize | libc::SIGCHLD as usize;
             // SAFETY: as above; `pidfd` takes the number that CLONE_PIDFD stores.
-            unsafe { arch::clone(flags, top, &mut pidfd, inside, data) }
+            unsafe { arch::clone(flags, top, &mut pidfd, data) }
         }
     };
     restore_signals(mask);
+    stack.keep();
     if result < 0 {
-        stack.keep();
-        let err = io::Error::from_raw_os_error(-result as i32);
-        context.inside.store(0, Ordering::Relaxed);
-        // No child: nobody else has it.
-        return Err(match Arc::try_unwrap(context) {
-            Ok(context) => (err, context),
-            Err(shared) => (err, Context::new(shared.stdio, Vec::new(), 0, CString::default())),
-        });
+        return Err(io::Error::from_raw_os_error(-result as i32));
     }
-    let start = Start { context, stack: Some(stack), owner: std::process::id(), process: None };
     // SAFETY: with CLONE_PIDFD the kernel has stored a new descriptor there, which nothing else owns.
-    Ok((result as i32, unsafe { OwnedFd::from_raw_fd(pidfd) }, start))
+    Ok((result as i32, unsafe { OwnedFd::from_raw_fd(pidfd) }))
 }
 
 /// Blocks every signal, also those that libc keeps for itself; gives the mask before.
@@ -277,7 +205,7 @@ fn restore_signals(mask: u64) {
 /// Where the child begins, on its own stack.
 ///
 /// # Safety
-/// `data` is a [`Context`] that lives until the kernel clears its `inside`.
+/// `data` is a [`Context`] that lives until the child has left this memory.
 unsafe extern "C" fn child_main(data: *const u8) -> ! {
     // SAFETY: the caller's promise.
     let context = unsafe { &*data.cast::<Context>() };

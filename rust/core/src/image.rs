@@ -29,8 +29,6 @@ const DIRECTORIES: [&str; 5] = ["/dev/shm", "/run", "/tmp", "/var/tmp", "."];
 
 static SEALED: Mutex<Option<Arc<OwnedFd>>> = Mutex::new(None);
 static MEMFD_REFUSED: AtomicBool = AtomicBool::new(false);
-/// A launch has executed an image of the kind that is in use.
-static PROVEN: AtomicBool = AtomicBool::new(false);
 
 /// Something to execute; shared, or of one launch.
 ///
@@ -56,25 +54,6 @@ pub fn uses_memfd() -> bool {
 #[must_use]
 pub fn give_up_memfd() -> bool {
     !MEMFD_REFUSED.swap(true, Ordering::Relaxed)
-}
-
-/// Whether `execveat` of an image like the one of [`executable`] has worked before in this process.
-#[must_use]
-pub fn is_proven() -> bool {
-    PROVEN.load(Ordering::Relaxed)
-}
-
-/// It has worked now.
-pub fn set_proven() {
-    PROVEN.store(true, Ordering::Relaxed);
-}
-
-/// It was refused after it had worked before (a sysctl, a security module): the next launch looks again.
-pub fn refused_at_exec(errno: i32) {
-    if matches!(errno, libc::EACCES | libc::EPERM) {
-        MEMFD_REFUSED.store(true, Ordering::Relaxed);
-        PROVEN.store(false, Ordering::Relaxed);
-    }
 }
 
 /// Size of the embedded program in bytes.

@@ -12,7 +12,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::child::{Stage, Start};
 use crate::error::{Error, InitFailure, Named, SysError};
 use crate::image;
 use crate::message::{Message, GO, MAX_LENGTH};
@@ -35,23 +34,20 @@ struct State {
     /// `None` once the socket has ended.
     socket: Option<OwnedFd>,
     process: Arc<Process>,
-    /// The way from the clone to kata-init, until it is known to be behind us.
-    start: Option<Start>,
     /// Somebody took the process, or it is gone: dropping the launch leaves it alone.
     released: bool,
 }
 
 impl Launch {
-    pub(crate) fn new(socket: OwnedFd, process: Arc<Process>, start: Option<Start>) -> Self {
-        let state = State { socket: Some(socket), process, start, released: false };
+    pub(crate) fn new(socket: OwnedFd, process: Arc<Process>) -> Self {
+        let state = State { socket: Some(socket), process, released: false };
         Self { state: Mutex::new(state) }
     }
 
     /// The next sync point, or `None`: the workload runs or waits at the fifo.
     ///
     /// # Errors
-    /// [`Error::Init`]: kata-init failed and has been reaped. [`Error::Sys`]: it never came to run, and what
-    /// there was has been reaped. [`Error::Interrupted`]: call again.
+    /// [`Error::Init`]: kata-init failed and has been reaped. [`Error::Interrupted`]: call again.
     pub fn next(&self) -> Result<Option<u32>, Error> {
         let mut state = self.lock();
         loop {
@@ -64,7 +60,6 @@ impl Launch {
                 Err(err) if err.raw_os_error() == Some(libc::ECONNRESET) => (0, None),
                 other => other.named("recvmsg")?,
             };
-            state.started()?;
             if length == 0 {
                 state.socket = None;
                 return state.ended();
@@ -144,16 +139,6 @@ impl Drop for Launch {
 }
 
 impl State {
-    /// There is news on the socket, or its end: the child has executed kata-init or is no more.
-    fn started(&mut self) -> Result<(), Error> {
-        let Some((stage, errno)) = self.start.take().and_then(|start| start.wait()) else { return Ok(()) };
-        if stage == Stage::Exec {
-            image::refused_at_exec(errno);
-        }
-        self.discard();
-        Err(SysError::new(stage.call(), errno).into())
-    }
-
     /// kata-init goes on in another child of ours; the first one is on its way out.
     fn follow(&mut self, pid: u32, pidfd: Option<OwnedFd>) -> Result<(), Error> {
         let Some(pidfd) = pidfd else {

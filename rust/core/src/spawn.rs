@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, PoisonError};
 
-use crate::child::{clone_and_exec, CloneCall, Context, Stage, Start};
+use crate::child::{clone_and_exec, CloneCall, Context, Stage};
 use crate::error::{Error, Named, SysError};
 use crate::launch::Launch;
 use crate::process::{Process, SPAWNING};
@@ -57,12 +57,12 @@ pub fn spawn(request: &Request<'_>) -> Result<Launch, Error> {
     // Our end must not lie where the workload's descriptors are.
     let ours = above(ours, 3 + request.preserve_fds)?;
     let files = Files::prepare(request, theirs)?;
-    let (process, on_its_way) = start(request, &files)?;
-    Ok(Launch::new(ours, process, on_its_way))
+    let process = start(request, &files)?;
+    Ok(Launch::new(ours, process))
 }
 
 /// The clone, with a second try where the memfd may not be executed.
-fn start(request: &Request<'_>, files: &Files) -> Result<(Arc<Process>, Option<Start>), Error> {
+fn start(request: &Request<'_>, files: &Files) -> Result<Arc<Process>, Error> {
     match start_once(request, files) {
         Err(Failure::Exec(libc::EACCES | libc::EPERM)) if image::uses_memfd() && image::give_up_memfd() => {
             start_once(request, files).map_err(Failure::into_error)
@@ -86,8 +86,7 @@ impl Failure {
     }
 }
 
-fn start_once(request: &Request<'_>, files: &Files) -> Result<(Arc<Process>, Option<Start>), Failure> {
-    let proven = image::is_proven();
+fn start_once(request: &Request<'_>, files: &Files) -> Result<Arc<Process>, Failure> {
     let image_fd = image::executable().named("make the image of kata-init").map_err(Failure::Other)?;
     let argument = CString::new(files.plan_fd.as_raw_fd().to_string()).unwrap_or_default();
     let mut context = Context::new(files.stdio, files.inherited.clone(), request.preserve_fds, argument);
@@ -95,19 +94,11 @@ fn start_once(request: &Request<'_>, files: &Files) -> Result<(Arc<Process>, Opt
     context.use_close_range = !fallback::is_forced(fallback::CLOSE_RANGE);
     // Until the process is entered in the table of owned ones, nobody may take it for an orphan.
     let guard = SPAWNING.read().unwrap_or_else(PoisonError::into_inner);
-    let (pid, pidfd, mut start) = make_process(request, context).named("clone").map_err(Failure::Other)?;
+    let (pid, pidfd) = make_process(request, &mut context).named("clone").map_err(Failure::Other)?;
     let process = Process::born(pid, pidfd);
     drop(guard);
-    start.process = Some(Arc::clone(&process));
-    if proven {
-        return Ok((process, Some(start)));
-    }
-    // The first time here shows whether the image can be executed; from then on nobody waits for it.
-    match start.wait() {
-        None => {
-            image::set_proven();
-            Ok((process, None))
-        }
+    match context.failure() {
+        None => Ok(process),
         Some((stage, errno)) => {
             // It is on its way out; what it wanted to do is the news, not its status.
             let _ = process.reap();
@@ -119,22 +110,18 @@ fn start_once(request: &Request<'_>, files: &Files) -> Result<(Arc<Process>, Opt
     }
 }
 
-fn make_process(request: &Request<'_>, mut context: Context) -> io::Result<(i32, OwnedFd, Start)> {
+fn make_process(request: &Request<'_>, context: &mut Context) -> io::Result<(i32, OwnedFd)> {
     if !fallback::is_forced(fallback::CLONE3) {
         let call = CloneCall::Clone3 { cgroup_fd: request.cgroup_fd };
         match clone_and_exec(call, request.clone_flags, context) {
             // EPERM: an outer filter, or a true refusal, which clone then repeats. E2BIG: Linux before
             // 5.7 does not know the field for the group.
-            Err((err, unused))
-                if matches!(err.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::E2BIG)) =>
-            {
-                context = unused;
-            }
-            done => return done.map_err(|(err, _)| err),
+            Err(err) if matches!(err.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::E2BIG)) => {}
+            done => return done,
         }
     }
     context.late_cgroup_fd = request.cgroup_fd;
-    clone_and_exec(CloneCall::Clone, request.clone_flags, context).map_err(|(err, _)| err)
+    clone_and_exec(CloneCall::Clone, request.clone_flags, context)
 }
 
 /// Descriptors of one launch, none in the way of another.

@@ -60,13 +60,7 @@ pub(super) unsafe fn clone3(arguments: &CloneArgs, size: usize, data: *const u8)
 /// # Safety
 /// As for [`clone3`]; `stack_top` is 16-aligned.
 #[cfg(target_arch = "x86_64")]
-pub(super) unsafe fn clone(
-    flags: usize,
-    stack_top: usize,
-    pidfd: &mut RawFd,
-    child_tid: usize,
-    data: *const u8,
-) -> isize {
+pub(super) unsafe fn clone(flags: usize, stack_top: usize, pidfd: &mut RawFd, data: *const u8) -> isize {
     let result: isize;
     // SAFETY: as above. With CLONE_PIDFD the kernel stores one int at rdx.
     unsafe {
@@ -83,7 +77,7 @@ pub(super) unsafe fn clone(
             in("rdi") flags,
             in("rsi") stack_top,
             in("rdx") std::ptr::from_mut(pidfd),
-            in("r10") child_tid,
+            in("r10") 0,
             in("r8") 0,
             in("r12") child_main as *const (),
             in("r13") data,
@@ -148,13 +142,7 @@ pub(super) unsafe fn clone3(arguments: &CloneArgs, size: usize, data: *const u8)
 /// # Safety
 /// As for [`clone3`]; `stack_top` is 16-aligned.
 #[cfg(target_arch = "aarch64")]
-pub(super) unsafe fn clone(
-    flags: usize,
-    stack_top: usize,
-    pidfd: &mut RawFd,
-    child_tid: usize,
-    data: *const u8,
-) -> isize {
+pub(super) unsafe fn clone(flags: usize, stack_top: usize, pidfd: &mut RawFd, data: *const u8) -> isize {
     let result: isize;
     // SAFETY: as above. With CLONE_PIDFD the kernel stores one int at x2.
     unsafe {
@@ -172,7 +160,7 @@ pub(super) unsafe fn clone(
             in("x1") stack_top,
             in("x2") std::ptr::from_mut(pidfd),
             in("x3") 0,
-            in("x4") child_tid,
+            in("x4") 0,
             in("x20") child_main as *const (),
             in("x21") data,
             lateout("x30") _,

@@ -53,7 +53,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: our own whole mapping, which no child uses: one that may be in use lies in a `Start`. A failure
+        // SAFETY: our own whole mapping, which no child uses any more: it has ended or executed another. A failure
         // would leak 96 kB of address space and can only come from wrong arguments.
         let _ = unsafe { munmap(self.0 as *mut c_void, GUARD_SIZE + STACK_SIZE) };
     }
