@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import threading
@@ -211,6 +212,50 @@ def test_a_client_that_left_a_blocking_call_changes_nothing(tmp_path: Path) -> N
         go_on.set()
         asyncio.run_coroutine_threadsafe(workers[0].close(), server.loop).result(10)
     assert followed == ["done"]
+
+
+class Stretched:
+    """A protocol whose ``respond`` takes its time: whatever can happen between it and ``send`` does."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self.entered = threading.Event()
+
+    def respond(self, *args: Any) -> bool:
+        self.entered.set()
+        threading.Event().wait(0.2)
+        return self._protocol.respond(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol, name)
+
+
+def test_no_thread_writes_to_a_descriptor_that_is_no_longer_the_connections() -> None:
+    """The socket's number is another file's as soon as the connection has closed it."""
+
+    async def run() -> bytes:
+        workers = Workers()
+        table = methods(dict.fromkeys(convert.METHODS, lambda *_: Blocking(workers, lambda: None)))
+        reader, writer = os.pipe()
+        client, sock = socket.socketpair()
+        sock.setblocking(False)
+        number = sock.fileno()
+        connection = Connection(sock, table, on_closed=lambda _: None)
+        protocol = Stretched(connection._protocol)
+        connection._protocol = protocol  # type: ignore[assignment]
+        client.sendall(PREFACE + call(1, b""))
+        assert await asyncio.to_thread(protocol.entered.wait, 10)
+        connection.close()
+        os.dup2(writer, number)
+        await workers.close()
+        client.close()
+        os.close(number)
+        os.close(writer)
+        written = os.read(reader, 1000)
+        os.close(reader)
+        return written
+
+    assert asyncio.run(run()) == b""
 
 
 def test_a_call_given_up_is_cancelled_and_puts_back_what_it_took(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ class Connection:
         self._receiving = False
         self._blocked = False
         self._closed = False
+        # For closing the socket, and for using it in any thread but the loop's: its number is reused at once.
         self._closing = threading.Lock()
         self._loop.add_reader(self._fd, self._receive)
         self._send()
@@ -101,12 +102,13 @@ class Connection:
         """Close now; calls under way are cancelled. Idempotent."""
         if self._closed:
             return
-        self._closed = True
-        if self._blocked:
-            self._loop.remove_writer(self._fd)
-        else:
-            self._loop.remove_reader(self._fd)
-        self._socket.close()
+        with self._closing:
+            self._closed = True
+            if self._blocked:
+                self._loop.remove_writer(self._fd)
+            else:
+                self._loop.remove_reader(self._fd)
+            self._socket.close()
         for call in self._calls.values():
             if call.task is not None:
                 call.task.cancel()
@@ -194,7 +196,7 @@ class Connection:
         work.workers.start(work.call, *work.args, done=done, at_once=at_once)
 
     def _answer_from_thread(self, call: Call) -> None:
-        """Nothing but the protocol and the socket is touched, which no other thread closes meanwhile."""
+        """Nothing but the protocol and the socket is touched, which the loop does not close meanwhile."""
         with self._closing:
             if self._closed:
                 return
