@@ -212,15 +212,18 @@ def set_child_subreaper(on: bool) -> None:
 
 # --- files ---------------------------------------------------------------------------------------------
 
-def read_file(path: str, *, flags: int = 0, limit: int | None = None) -> bytes:
+def read_file(path: str, *, flags: int = 0, limit: int | None = None, regular: bool = False) -> bytes:
     """The file's content; with a ``limit`` in bytes, not much more than that.
+
+    Begins again after a signal whose handler raised nothing.
 
     Args:
         flags: ``O_*`` beside O_RDONLY and O_CLOEXEC.
+        regular: refuse what is no regular file, at once: a FIFO would wait for its writer.
 
     Raises:
         OSError: as open(2) and read(2).
-        ValueError: the path holds a NUL.
+        ValueError: the path holds a NUL, or what it names is not ``regular``.
     """
 
 def write_file_each(path: str, values: Sequence[bytes]) -> tuple[int, int] | None:

@@ -52,7 +52,7 @@ def load_spec(bundle_dir: str | os.PathLike[str]) -> Spec:
     """
     path = os.path.join(os.fspath(bundle_dir), "config.json")
     try:
-        data = read_file(path, limit=MAX_CONFIG_BYTES)
+        data = read_file(path, limit=MAX_CONFIG_BYTES, regular=True)
     except FileNotFoundError:
         raise ConfigError("", "JSON specification file config.json not found") from None
     except OSError as err:

@@ -158,7 +158,7 @@ def _plan(
     plan = _kept.find(spec, inputs)
     if plan is None:
         plan = plan_exec(spec, config, facts=host_facts(), cgroup=cgroup, options=chosen)
-        _kept.add(spec, inputs, plan)  # encodes it: what kata-init cannot take is found before anything is done
+        _kept.add(spec, inputs, plan)  # encodes it: finds what kata-init cannot take before anything is done
     return plan
 
 

@@ -8,7 +8,7 @@
 use std::ffi::CStr;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
 
 const CHUNK: usize = 16 * 1024;
@@ -17,17 +17,42 @@ fn open(path: &CStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     rustix::io::retry_on_intr(|| rustix::fs::open(path, flags | OFlags::CLOEXEC, mode))
 }
 
-/// The file's content; with a limit, no more than a chunk beyond it.
+/// Why there is no content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// A FIFO, a directory, a device or a socket.
+    NotRegular,
+    Failed(Errno),
+}
+
+impl From<Errno> for Unread {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno)
+    }
+}
+
+/// The file's content; with a limit, no more than a chunk beyond it. `regular` refuses what is no regular
+/// file, without waiting for anybody.
 ///
 /// # Errors
-/// As open(2) and read(2).
-pub fn read(path: &CStr, flags: OFlags, limit: Option<usize>) -> Result<Vec<u8>> {
-    let file = open(path, OFlags::RDONLY | flags, Mode::empty())?;
+/// As open(2) and read(2), and so `EINTR`: either may wait for ever on a FIFO, and only the caller can ask
+/// whether the signal was to end it.
+pub fn read(
+    path: &CStr,
+    flags: OFlags,
+    limit: Option<usize>,
+    regular: bool,
+) -> std::result::Result<Vec<u8>, Unread> {
+    let wait = if regular { OFlags::NONBLOCK } else { OFlags::empty() };
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | flags | wait, Mode::empty())?;
+    if regular && FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Err(Unread::NotRegular);
+    }
     let mut data = Vec::new();
     loop {
         let start = data.len();
         data.resize(start + CHUNK, 0);
-        let count = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut data[start..]))?;
+        let count = rustix::io::read(&file, &mut data[start..])?;
         data.truncate(start + count);
         if count == 0 || limit.is_some_and(|limit| data.len() > limit) {
             return Ok(data);
@@ -111,11 +136,21 @@ mod tests {
     fn a_file_is_read_to_its_end_or_just_past_the_limit() {
         let (path, name) = place("read");
         std::fs::write(&path, vec![7; 3 * CHUNK + 5]).unwrap();
-        assert_eq!(read(&name, OFlags::empty(), None).unwrap().len(), 3 * CHUNK + 5);
-        let some = read(&name, OFlags::empty(), Some(CHUNK)).unwrap().len();
+        assert_eq!(read(&name, OFlags::empty(), None, true).unwrap().len(), 3 * CHUNK + 5);
+        let some = read(&name, OFlags::empty(), Some(CHUNK), false).unwrap().len();
         assert!(some > CHUNK && some <= 2 * CHUNK);
         std::fs::remove_file(path).unwrap();
-        assert_eq!(read(&name, OFlags::empty(), None).unwrap_err(), Errno::NOENT);
+        let missing = read(&name, OFlags::empty(), None, true).unwrap_err();
+        assert_eq!(missing, Unread::Failed(Errno::NOENT));
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_where_that_is_asked() {
+        for path in [c"/", c"/dev/null"] {
+            assert_eq!(read(path, OFlags::empty(), None, true), Err(Unread::NotRegular));
+        }
+        assert_eq!(read(c"/dev/null", OFlags::empty(), None, false), Ok(Vec::new()));
+        assert_eq!(read(c"/", OFlags::empty(), None, false), Err(Unread::Failed(Errno::ISDIR)));
     }
 
     #[test]

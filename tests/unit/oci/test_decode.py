@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -233,6 +234,12 @@ def test_load_spec_says_what_is_missing(tmp_path: Path) -> None:
         load_spec(tmp_path)
     (tmp_path / "config.json").mkdir()
     with pytest.raises(ConfigError, match="cannot read"):
+        load_spec(tmp_path)
+
+
+def test_load_spec_waits_for_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(ConfigError, match=r"cannot read '.*/config\.json': not a regular file"):
         load_spec(tmp_path)
 
 

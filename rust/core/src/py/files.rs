@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::errno_text;
+use crate::files::Unread;
 use crate::{files, sys};
 
 /// The errno and place of the value that could not be written; the place is -1 for the opening.
@@ -30,18 +31,23 @@ fn failed(errno: Errno, path: OsString) -> PyErr {
 }
 
 #[pyfunction]
-#[pyo3(signature = (path, *, flags = 0, limit = None))]
+#[pyo3(signature = (path, *, flags = 0, limit = None, regular = false))]
 pub(super) fn read_file<'py>(
     py: Python<'py>,
     path: OsString,
     flags: u32,
     limit: Option<usize>,
+    regular: bool,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let name = c_path(path.clone())?;
     let flags = OFlags::from_bits_retain(flags);
-    match py.detach(|| files::read(&name, flags, limit)) {
-        Ok(data) => Ok(PyBytes::new(py, &data)),
-        Err(errno) => Err(failed(errno, path)),
+    loop {
+        match py.detach(|| files::read(&name, flags, limit, regular)) {
+            Ok(data) => return Ok(PyBytes::new(py, &data)),
+            Err(Unread::Failed(Errno::INTR)) => py.check_signals()?,
+            Err(Unread::Failed(errno)) => return Err(failed(errno, path)),
+            Err(Unread::NotRegular) => return Err(PyValueError::new_err("not a regular file")),
+        }
     }
 }
 
