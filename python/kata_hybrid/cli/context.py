@@ -31,9 +31,36 @@ class Context:
         return Runtime(self.root)
 
 
+class OutputError(OSError):
+    """Nothing more can be written to stdout."""
+
+    def __str__(self) -> str:
+        return f"write /dev/stdout: {(self.strerror or '').lower()}"
+
+
 def write_out(text: str) -> None:
-    """Write to stdout as bytes: names that are no utf-8 come out as they were."""
-    sys.stdout.flush()
+    """Write to stdout as bytes: names that are no utf-8 come out as they were.
+
+    Raises:
+        OutputError: stdout is full, closed, or nobody reads it.
+    """
     data = text.encode("utf-8", "surrogateescape")
-    while data:
-        data = data[os.write(1, data) :]
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        while data:
+            data = data[os.write(1, data) :]
+    except OSError as err:
+        raise OutputError(err.errno, err.strerror) from None
+
+
+def hold_standard_descriptors() -> None:
+    """Keep 0, 1 and 2 from becoming the next files that are opened.
+
+    One that the caller has closed would else be a file of ours, which our output goes to and a container
+    inherits. What stands there now cannot be written to, as before.
+    """
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        while (fd := os.open("/dev/null", os.O_RDONLY)) <= 2:
+            os.set_inheritable(fd, True)
+        os.close(fd)

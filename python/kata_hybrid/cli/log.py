@@ -55,7 +55,10 @@ class Log:
         if self._fd < 0:
             _to_stderr(line)
             return
-        os.write(self._fd, line.encode("utf-8", "surrogateescape"))
+        try:
+            os.write(self._fd, line.encode("utf-8", "surrogateescape"))
+        except OSError:
+            _to_stderr(line)
 
 
 def record(form: str, level: str, message: str, when: str) -> str:
@@ -94,9 +97,10 @@ def timestamp() -> str:
 
 
 def _to_stderr(text: str) -> None:
-    sys.stderr.flush()
     data = text.encode("utf-8", "surrogateescape")
     try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
         os.write(2, data)
     except OSError:
         return  # nobody listens; the exit status still tells

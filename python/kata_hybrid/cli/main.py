@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 
-from .context import Context, write_out
+from .context import Context, OutputError, hold_standard_descriptors, write_out
 from .log import FORMATS, Log
 from .options import FLAG, Option, Parsed, UsageError, boolean, check_arity, parse, usage
 
@@ -66,6 +66,7 @@ def command() -> NoReturn:
     take two milliseconds. A verb that turns the collector on again ends the usual way.
     """
     gc.disable()
+    hold_standard_descriptors()
     status = main()
     if gc.isenabled():
         sys.exit(status)
@@ -81,7 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: without the program's name; None takes ``sys.argv``.
     """
-    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except OutputError as err:  # of help and the like; a verb's goes to its log
+        Log().error(str(err))
+        return 1
+
+
+def _main(args: list[str]) -> int:
     try:
         given = parse(args, GLOBAL_OPTIONS, stop_at_word=True)
     except UsageError as err:
@@ -178,6 +186,9 @@ def _guarded(context: Context, verb: str, module: ModuleType, given: Parsed, fai
     except CommandError as err:
         context.journal.error(str(err))
         return err.status
+    except OutputError as err:
+        context.journal.error(str(err))
+        return failed
     except (KataHybridError, OSError, UsageError) as err:
         context.journal.error(describe(err))
         return failed
