@@ -12,7 +12,7 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: ## build, start the guest agent and drive a container through gRPC
-	@scripts/setup.sh --root
+	@scripts/setup.sh --root demo
 	@$(PYTHON) -m kata_hybrid demo --start-agent
 
 test: ## the same set-up, then all tests (ARGS=... goes to pytest)

@@ -20,7 +20,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kata_hybrid.agent.v1.client import AgentClient, agent_pb2, oci_pb2
+try:
+    from kata_hybrid.agent.v1.client import AgentClient, agent_pb2, oci_pb2
+except ModuleNotFoundError as missing:
+    if missing.name != "grpc":
+        raise
+    raise SystemExit("demo: grpcio is missing: install kata-hybrid[demo]") from None
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The script that is installed as the command."""
+"""The script that is installed as the command, and a verb with a need of its own."""
 
 from __future__ import annotations
 
@@ -24,3 +24,9 @@ def test_the_users_path_stays_first(tmp_path: Path, safe: str) -> None:
     out = subprocess.check_output([sys.executable, str(SCRIPT)], env=environment, text=True)
     assert out.splitlines()[0] == str(tmp_path)
     assert str(SCRIPT.parent) not in out
+
+
+def test_the_demonstration_says_what_it_needs() -> None:
+    without = "import sys; sys.modules['grpc'] = None; from kata_hybrid.cli.main import main; main(['demo'])"
+    done = subprocess.run([sys.executable, "-c", without], check=False, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "demo: grpcio is missing: install kata-hybrid[demo]\n")
