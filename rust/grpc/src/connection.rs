@@ -4,15 +4,16 @@ use std::collections::HashMap;
 
 use crate::frame::{flag, kind, setting, Code, Fatal, Frame, DEFAULT_WINDOW, PREFACE};
 use crate::hpack::Decoder;
-use crate::request::{Fields, Incoming, Status, PREFIX_BYTES};
+use crate::request::{Fields, Incoming, Status, Taken, PREFIX_BYTES};
 use crate::send::Sender;
 
-/// Requests that are still coming in may hold this much together.
+/// Memory of all requests that are still coming in; what goes beyond it is refused.
 pub const MAX_BUFFERED: usize = 64 << 20;
 /// Answers that wait for the peer's windows may hold this much together; then calls are refused.
 pub const MAX_WAITING: usize = 64 << 20;
-/// Calls under way on one connection; a stream over it is refused.
-const MAX_STREAMS: usize = 1 << 16;
+/// Calls on one connection that come in or are under way; the peer is told, and a stream over it refused. A
+/// process parks up to three (its end, its two outputs), so there is room for more than five thousand processes.
+pub const MAX_STREAMS: usize = 1 << 14;
 /// What the peer may send ahead on the connection.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 const MAX_HEADER_BLOCK: usize = 64 * 1024;
@@ -45,6 +46,7 @@ pub struct Connection {
     /// Stream, whether it ends there, and the block so far, while CONTINUATION frames come.
     headers: Option<(u32, bool, Vec<u8>)>,
     streams: HashMap<u32, Stream>,
+    /// Memory of those that are receiving.
     buffered: usize,
     last_stream: u32,
     /// Received on the connection and not yet given back to the peer's window.
@@ -64,6 +66,7 @@ impl Connection {
     pub fn new(max_message: usize) -> Self {
         let mut sender = Sender::new();
         sender.settings(&[
+            (setting::MAX_CONCURRENT_STREAMS, MAX_STREAMS as u32),
             (setting::INITIAL_WINDOW_SIZE, stream_window(max_message)),
             (setting::MAX_HEADER_LIST_SIZE, MAX_HEADER_LIST),
         ]);
@@ -230,7 +233,7 @@ impl Connection {
 
     fn forget(&mut self, stream: u32) {
         if let Some(Stream::Receiving(incoming)) = self.streams.remove(&stream) {
-            self.buffered -= incoming.len();
+            self.buffered -= incoming.held();
         }
     }
 
@@ -286,12 +289,10 @@ impl Connection {
             self.sender.refuse_http(stream, status);
             return if ends { Ok(()) } else { self.sender.reset(stream, Code::None) };
         }
-        self.streams.insert(stream, Stream::Receiving(Incoming::new(fields.path)));
-        if ends {
-            self.end(stream, events)
-        } else {
-            Ok(())
-        }
+        let incoming = Incoming::new(fields.path);
+        self.buffered += incoming.held();
+        self.streams.insert(stream, Stream::Receiving(incoming));
+        self.go_on(stream, ends, Ok(()), events)
     }
 
     fn data(&mut self, frame: &Frame<'_>, events: &mut Events) -> Result<(), Fatal> {
@@ -306,21 +307,24 @@ impl Connection {
         let Some(Stream::Receiving(incoming)) = self.streams.get_mut(&frame.stream) else {
             return Ok(());
         };
-        self.buffered += content.len();
-        let taken = if self.buffered > MAX_BUFFERED {
-            self.buffered -= content.len();
-            Err((Status::ResourceExhausted, "grpc: too many requests are coming in".into()))
-        } else {
-            incoming.add(content, self.max_message)
-        };
-        if let Err((status, text)) = taken {
-            self.forget(frame.stream);
-            self.sender.refuse(frame.stream, status as u8, &text);
-            let ends = frame.has(flag::END_STREAM);
-            return if ends { Ok(()) } else { self.sender.reset(frame.stream, Code::None) };
+        let before = incoming.held();
+        let taken = incoming.add(content, self.max_message);
+        self.buffered += incoming.held() - before;
+        self.go_on(frame.stream, frame.has(flag::END_STREAM), taken, events)
+    }
+
+    /// More of a call has come in.
+    fn go_on(&mut self, stream: u32, ends: bool, mut taken: Taken, events: &mut Events) -> Result<(), Fatal> {
+        if self.buffered > MAX_BUFFERED {
+            taken = Err((Status::ResourceExhausted, "grpc: too many requests are coming in".into()));
         }
-        if frame.has(flag::END_STREAM) {
-            self.end(frame.stream, events)
+        if let Err((status, text)) = taken {
+            self.forget(stream);
+            self.sender.refuse(stream, status as u8, &text);
+            return if ends { Ok(()) } else { self.sender.reset(stream, Code::None) };
+        }
+        if ends {
+            self.end(stream, events)
         } else {
             Ok(())
         }
@@ -332,7 +336,7 @@ impl Connection {
         let Stream::Receiving(incoming) = std::mem::replace(slot, Stream::Called) else {
             return Err(Fatal(Code::Protocol, "a stream ended twice"));
         };
-        self.buffered -= incoming.len();
+        self.buffered -= incoming.held();
         let finished = if self.sender.waiting_bytes() > MAX_WAITING {
             Err((Status::ResourceExhausted, "grpc: too many answers wait to be read".into()))
         } else {

@@ -3,6 +3,8 @@
 /// Bytes before a message: the compression flag and the length.
 pub(crate) const PREFIX_BYTES: usize = 5;
 const MOST_FIELDS_BYTES: usize = 16 * 1024;
+/// What a call takes beside its bytes, at most: its places in tables that double, and the allocator's heads.
+const OVERHEAD: usize = 256;
 
 /// gRPC status codes that this layer gives by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,9 @@ pub(crate) enum Status {
     Unimplemented = 12,
     Internal = 13,
 }
+
+/// Done, or the status that the call is refused with.
+pub(crate) type Taken = Result<(), (Status, String)>;
 
 /// What the header fields must say, gathered one by one.
 #[derive(Debug, Default)]
@@ -58,30 +63,40 @@ impl Incoming {
         Self { path, body: Vec::new() }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.body.len()
+    /// The memory it takes.
+    pub(crate) fn held(&self) -> usize {
+        OVERHEAD + self.path.capacity() + self.body.capacity()
+    }
+
+    /// How long the body is with the message that the prefix announces, once that is there.
+    fn announced(&self) -> Option<usize> {
+        let &[_, length @ ..] = self.body.first_chunk::<PREFIX_BYTES>()?;
+        Some(PREFIX_BYTES + u32::from_be_bytes(length) as usize)
     }
 
     /// Takes more of the body.
     ///
     /// # Errors
     /// The status of a message that is too large or compressed, as soon as its prefix is there.
-    pub(crate) fn add(&mut self, data: &[u8], most: usize) -> Result<(), (Status, String)> {
+    pub(crate) fn add(&mut self, data: &[u8], most: usize) -> Taken {
+        let now = self.body.len() + data.len();
+        if now > self.body.capacity() {
+            // Room for twice what has come: memory follows what was sent, not what was announced.
+            let room = self.announced().map_or(now, |whole| whole.min(2 * now));
+            self.body.reserve_exact(room.saturating_sub(self.body.len()));
+        }
         self.body.extend_from_slice(data);
-        let Some(&[flag, length @ ..]) = self.body.first_chunk::<PREFIX_BYTES>() else { return Ok(()) };
-        let length = u32::from_be_bytes(length) as usize;
-        if flag != 0 {
+        let Some(whole) = self.announced() else { return Ok(()) };
+        if self.body[0] != 0 {
             return Err((Status::Unimplemented, "grpc: compressed messages are not supported".into()));
         }
+        let length = whole - PREFIX_BYTES;
         if length > most {
             let text = format!("grpc: received message larger than max ({length} vs. {most})");
             return Err((Status::ResourceExhausted, text));
         }
-        if self.body.len() > PREFIX_BYTES + length {
+        if now > whole {
             return Err((Status::Internal, "grpc: a unary call has one message".into()));
-        }
-        if self.body.capacity() < PREFIX_BYTES + length && data.len() < length {
-            self.body.reserve_exact(PREFIX_BYTES + length - self.body.len());
         }
         Ok(())
     }
@@ -91,10 +106,7 @@ impl Incoming {
     /// # Errors
     /// The status of a call whose message is missing or cut off.
     pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Vec<u8>), (Status, String)> {
-        let whole = self.body.first_chunk::<PREFIX_BYTES>().is_some_and(|&[_, length @ ..]| {
-            self.body.len() == PREFIX_BYTES + u32::from_be_bytes(length) as usize
-        });
-        if !whole {
+        if self.announced() != Some(self.body.len()) {
             return Err((Status::Internal, "grpc: the call ended before its message".into()));
         }
         self.body.drain(..PREFIX_BYTES);

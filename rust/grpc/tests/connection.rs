@@ -1,5 +1,6 @@
 //! A client made of bytes against one connection.
 
+use kata_grpc::connection::MAX_STREAMS;
 use kata_grpc::{Connection, Event};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -307,6 +308,47 @@ fn uploads_keep_the_connections_window_open() {
         assert!(granted > 4 << 20);
         connection.refuse(2 * index + 1, 13, "");
     }
+}
+
+#[test]
+fn requests_that_never_end_are_refused_by_what_they_hold() {
+    let refusals = |connection: &mut Connection, stream: u32, path: usize, body: &[u8]| {
+        let mut block = [&fields()[..], &[0, 5], b":path", &[127]].concat();
+        let rest = path - 127;
+        block.extend([(rest & 0x7f) as u8 | 0x80, (rest >> 7) as u8]);
+        block.resize(block.len() + path, b'p');
+        connection.receive(&frame(HEADERS, END_HEADERS, stream, &block));
+        for part in body.chunks(16_384) {
+            connection.receive(&frame(DATA, 0, stream, part));
+        }
+        contains(&connection.take_output(), "too many requests are coming in")
+    };
+    let half = &message(&vec![0; LIMIT])[..LIMIT / 2];
+    // Their bodies; and their paths, when there is no body.
+    for (path, body, fit) in [(200, half, 85..95), (10_000, &[][..], 6400..6711)] {
+        let mut connection = opened();
+        let first = (0..10_000).find(|index| refusals(&mut connection, 2 * index + 1, path, body));
+        assert!(fit.contains(&first.unwrap()), "{first:?}");
+        connection.receive(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
+        assert!(!refusals(&mut connection, 30_001, path, body), "there is room again");
+    }
+}
+
+#[test]
+fn the_peer_is_told_how_many_calls_there_may_be() {
+    let mut connection = Connection::new(LIMIT);
+    let settings = frames(&connection.take_output()).swap_remove(0);
+    let told = settings.3.chunks(6).find(|each| each[..2] == [0, 3]).unwrap();
+    assert_eq!(told[2..], (MAX_STREAMS as u32).to_be_bytes());
+    connection.receive(PREFACE);
+    for index in 0..MAX_STREAMS as u32 {
+        assert_eq!(connection.receive(&call(2 * index + 1, b"")).len(), 1);
+    }
+    let refused = [(RST_STREAM, 0, 40_001, 7_u32.to_be_bytes().to_vec())];
+    assert!(connection.receive(&call(40_001, b"")).is_empty());
+    assert_eq!(frames(&connection.take_output()), refused);
+    connection.respond(1, b"");
+    assert_eq!(connection.receive(&call(40_003, b"")).len(), 1);
 }
 
 /// Any bytes: no panic, and a connection error at the latest when the frames make no sense.
