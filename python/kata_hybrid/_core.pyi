@@ -383,7 +383,7 @@ class GrpcConnection:
         """Answer a call by a status of failure."""
 
     def is_sent(self, stream: int) -> bool:
-        """The answer has been made into frames; False while it waits for the peer's flow control."""
+        """The answer has been made into frames; False while it waits for the peer to take more."""
 
     def shut_down(self) -> None:
         """Tell the peer to start no more calls; those under way may still be answered."""

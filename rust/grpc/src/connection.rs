@@ -9,9 +9,9 @@ use crate::send::Sender;
 
 /// Memory of all requests that are still coming in; what goes beyond it is refused.
 pub const MAX_BUFFERED: usize = 64 << 20;
-/// Answers that wait for the peer's windows may hold this much together; then calls are refused.
+/// Memory of answers that wait for the peer; above it calls are refused.
 pub const MAX_WAITING: usize = 64 << 20;
-/// Calls on one connection that come in or are under way; the peer is told, and a stream over it refused. A
+/// Calls on one connection, until their answers are sent; the peer is told, and a stream over it refused. A
 /// process parks up to three (its end, its two outputs), so there is room for more than five thousand processes.
 pub const MAX_STREAMS: usize = 1 << 14;
 /// What the peer may send ahead on the connection.
@@ -110,15 +110,12 @@ impl Connection {
         events
     }
 
-    /// Bytes for the peer since the last time.
+    /// Bytes for the peer; there may be more, until it is empty.
     pub fn take_output(&mut self) -> Vec<u8> {
+        if !self.closed {
+            self.sender.flush();
+        }
         self.sender.take()
-    }
-
-    /// There is output to take.
-    #[must_use]
-    pub fn has_output(&self) -> bool {
-        !self.sender.is_empty()
     }
 
     /// Nothing more is read; the connection is to be closed once the output is sent.
@@ -282,7 +279,7 @@ impl Connection {
         if self.going_away.is_some() {
             return Ok(());
         }
-        if self.streams.len() >= MAX_STREAMS {
+        if self.streams.len() + self.sender.waiting() >= MAX_STREAMS {
             return self.sender.reset(stream, Code::Refused);
         }
         if let Some(status) = fields.problem() {

@@ -3,8 +3,9 @@
 /// Bytes before a message: the compression flag and the length.
 pub(crate) const PREFIX_BYTES: usize = 5;
 const MOST_FIELDS_BYTES: usize = 16 * 1024;
-/// What a call takes beside its bytes, at most: its places in tables that double, and the allocator's heads.
-const OVERHEAD: usize = 256;
+/// What a call that comes in, or an answer that waits, takes beside its bytes, at most: its places in tables that
+/// double, and the allocator's heads.
+pub(crate) const OVERHEAD: usize = 256;
 
 /// gRPC status codes that this layer gives by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

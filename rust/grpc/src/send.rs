@@ -1,11 +1,11 @@
 //! What goes out: frames, header blocks, and the peer's windows.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::frame::{
     self, flag, head, kind, setting, Code, Fatal, DEFAULT_PAYLOAD, DEFAULT_WINDOW, LARGEST_WINDOW,
 };
-use crate::request::PREFIX_BYTES;
+use crate::request::{OVERHEAD, PREFIX_BYTES};
 
 /// `:status 200`, `content-type: application/grpc`; fields without the table, so each block stands for itself.
 const HEADERS: &[u8] = b"\x88\x0f\x10\x10application/grpc";
@@ -15,7 +15,6 @@ const STATUS_OK: &[u8] = b"\x00\x0bgrpc-status\x010";
 /// An answer that waits for the peer's window.
 #[derive(Debug)]
 struct Waiting {
-    stream: u32,
     data: Vec<u8>,
     sent: usize,
 }
@@ -30,14 +29,20 @@ pub(crate) struct Sender {
     credit: HashMap<u32, i64>,
     initial_window: i64,
     payload: usize,
-    waiting: VecDeque<Waiting>,
-    /// Of them all together, for as long as any byte of them waits.
+    waiting: HashMap<u32, Waiting>,
+    /// Those of them whose stream's own window may be open: what is looked at when the connection's is.
+    ready: BTreeSet<u32>,
+    /// The initial window has grown, and with it that of streams that are not ready.
+    initial_grown: bool,
+    /// Memory of them all together, for as long as any byte of them waits.
     waiting_bytes: usize,
     /// Control frames since the output was last taken: a peer that asks and never reads.
     answers: usize,
 }
 
 const MOST_ANSWERS: usize = 10_000;
+/// Answers wait for output to be taken when there is this much of it.
+const ENOUGH_OUTPUT: usize = 256 * 1024;
 
 impl Sender {
     pub(crate) fn new() -> Self {
@@ -47,7 +52,9 @@ impl Sender {
             credit: HashMap::new(),
             initial_window: i64::from(DEFAULT_WINDOW),
             payload: DEFAULT_PAYLOAD,
-            waiting: VecDeque::new(),
+            waiting: HashMap::new(),
+            ready: BTreeSet::new(),
+            initial_grown: false,
             waiting_bytes: 0,
             answers: 0,
         }
@@ -58,13 +65,13 @@ impl Sender {
         std::mem::take(&mut self.out)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.out.is_empty()
-    }
-
     /// Bytes that may wait for windows: not yet given to the connection.
     pub(crate) fn is_waiting(&self, stream: u32) -> bool {
-        self.waiting.iter().any(|each| each.stream == stream)
+        self.waiting.contains_key(&stream)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     pub(crate) fn waiting_bytes(&self) -> usize {
@@ -128,7 +135,10 @@ impl Sender {
                 setting::INITIAL_WINDOW_SIZE if i64::from(value) > LARGEST_WINDOW => {
                     return Err(Fatal(Code::FlowControl, "initial window too large"));
                 }
-                setting::INITIAL_WINDOW_SIZE => self.initial_window = i64::from(value),
+                setting::INITIAL_WINDOW_SIZE => {
+                    self.initial_grown |= i64::from(value) > self.initial_window;
+                    self.initial_window = i64::from(value);
+                }
                 setting::MAX_FRAME_SIZE => {
                     if (value as usize) < DEFAULT_PAYLOAD || value > frame::LARGEST_PAYLOAD {
                         return Err(Fatal(Code::Protocol, "impossible frame size"));
@@ -138,7 +148,6 @@ impl Sender {
                 _ => {}
             }
         }
-        self.flush();
         Ok(())
     }
 
@@ -157,11 +166,14 @@ impl Sender {
         } else {
             let credit = self.credit.entry(stream).or_default();
             *credit += increment;
-            if *credit + self.initial_window > LARGEST_WINDOW {
+            let own = *credit + self.initial_window;
+            if own > LARGEST_WINDOW {
                 return Err(OVERFLOW);
             }
+            if own > 0 && self.waiting.contains_key(&stream) {
+                self.ready.insert(stream);
+            }
         }
-        self.flush();
         Ok(())
     }
 
@@ -174,7 +186,8 @@ impl Sender {
         let mut prefix = [0; PREFIX_BYTES];
         prefix[1..].copy_from_slice(&(message.len() as u32).to_be_bytes());
         let whole = (prefix.len() + message.len()) as i64;
-        if whole <= self.room(stream) && whole <= self.payload as i64 && self.waiting.is_empty() {
+        let fits = whole <= self.room(stream) && whole <= self.payload as i64;
+        if fits && self.ready.is_empty() && self.out.len() < ENOUGH_OUTPUT {
             head(&mut self.out, whole as usize, kind::DATA, 0, stream);
             self.out.extend_from_slice(&prefix);
             self.out.extend_from_slice(message);
@@ -185,13 +198,18 @@ impl Sender {
         let mut data = Vec::with_capacity(whole as usize);
         data.extend_from_slice(&prefix);
         data.extend_from_slice(message);
-        self.waiting_bytes += data.len();
-        self.waiting.push_back(Waiting { stream, data, sent: 0 });
+        self.waiting_bytes += OVERHEAD + data.len();
+        self.waiting.insert(stream, Waiting { data, sent: 0 });
+        self.ready.insert(stream);
         self.flush();
     }
 
+    fn own_window(&self, stream: u32) -> i64 {
+        self.initial_window + self.credit.get(&stream).copied().unwrap_or(0)
+    }
+
     fn room(&self, stream: u32) -> i64 {
-        self.window.min(self.initial_window + self.credit.get(&stream).copied().unwrap_or(0))
+        self.window.min(self.own_window(stream))
     }
 
     fn finish(&mut self, stream: u32) {
@@ -228,39 +246,39 @@ impl Sender {
     /// The stream is gone; what waited for it is dropped.
     pub(crate) fn forget(&mut self, stream: u32) {
         self.credit.remove(&stream);
-        let waiting_bytes = &mut self.waiting_bytes;
-        self.waiting.retain(|each| {
-            let other = each.stream != stream;
-            if !other {
-                *waiting_bytes -= each.data.len();
-            }
-            other
-        });
+        self.drop_waiting(stream);
     }
 
-    /// Sends what the windows let through, in order; one full stream does not hold up the others.
-    fn flush(&mut self) {
-        let mut index = 0;
-        while index < self.waiting.len() {
-            let Some(mut each) = self.waiting.remove(index) else { return };
-            while each.sent < each.data.len() {
-                let left = each.data.len() - each.sent;
-                let now = left.min(self.payload).min(self.room(each.stream).max(0) as usize);
-                if now == 0 {
-                    break;
-                }
-                head(&mut self.out, now, kind::DATA, 0, each.stream);
-                self.out.extend_from_slice(&each.data[each.sent..each.sent + now]);
-                each.sent += now;
-                self.window -= now as i64;
-                *self.credit.entry(each.stream).or_default() -= now as i64;
-            }
-            if each.sent == each.data.len() {
-                self.waiting_bytes -= each.data.len();
-                self.finish(each.stream);
-            } else {
-                self.waiting.insert(index, each);
-                index += 1;
+    fn drop_waiting(&mut self, stream: u32) {
+        self.ready.remove(&stream);
+        if let Some(each) = self.waiting.remove(&stream) {
+            self.waiting_bytes -= OVERHEAD + each.data.len();
+        }
+    }
+
+    /// Makes output of what the windows let through, the oldest call first. A stream whose window is used up is
+    /// not looked at again before that has grown, so it holds up no other.
+    pub(crate) fn flush(&mut self) {
+        if std::mem::take(&mut self.initial_grown) {
+            self.ready = self.waiting.keys().copied().filter(|&each| self.own_window(each) > 0).collect();
+        }
+        while self.window > 0 && self.out.len() < ENOUGH_OUTPUT {
+            let Some(&stream) = self.ready.first() else { return };
+            let room = self.room(stream);
+            let Some(each) = self.waiting.get_mut(&stream).filter(|_| room > 0) else {
+                self.ready.remove(&stream);
+                continue;
+            };
+            let left = each.data.len() - each.sent;
+            let now = left.min(self.payload).min(room as usize);
+            head(&mut self.out, now, kind::DATA, 0, stream);
+            self.out.extend_from_slice(&each.data[each.sent..each.sent + now]);
+            each.sent += now;
+            self.window -= now as i64;
+            *self.credit.entry(stream).or_default() -= now as i64;
+            if now == left {
+                self.drop_waiting(stream);
+                self.finish(stream);
             }
         }
     }

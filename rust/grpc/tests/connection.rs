@@ -1,87 +1,9 @@
 //! A client made of bytes against one connection.
 
-use kata_grpc::connection::MAX_STREAMS;
+mod client;
+
+use client::*;
 use kata_grpc::{Connection, Event};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const LIMIT: usize = 1 << 20;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend([kind, flags]);
-    out.extend(stream.to_be_bytes());
-    out.extend(payload);
-    out
-}
-
-/// POST to `/s/Method` as gRPC, without the table.
-fn fields() -> Vec<u8> {
-    let mut block = vec![0x83, 0x86];
-    for (name, value) in [(":path", "/s/Method"), ("content-type", "application/grpc"), ("te", "trailers")] {
-        block.push(0);
-        for text in [name, value] {
-            block.push(text.len() as u8);
-            block.extend(text.as_bytes());
-        }
-    }
-    block
-}
-
-fn message(data: &[u8]) -> Vec<u8> {
-    let mut out = vec![0];
-    out.extend((data.len() as u32).to_be_bytes());
-    out.extend(data);
-    out
-}
-
-fn call(stream: u32, data: &[u8]) -> Vec<u8> {
-    let mut out = frame(HEADERS, END_HEADERS, stream, &fields());
-    let whole = message(data);
-    let mut chunks = whole.chunks(16_384).peekable();
-    while let Some(chunk) = chunks.next() {
-        out.extend(frame(DATA, if chunks.peek().is_none() { END_STREAM } else { 0 }, stream, chunk));
-    }
-    out
-}
-
-/// A connection whose preface and settings are behind it.
-fn opened() -> Connection {
-    let mut connection = Connection::new(LIMIT);
-    assert!(connection.receive(PREFACE).is_empty());
-    assert!(connection.receive(&frame(SETTINGS, 0, 0, &[])).is_empty());
-    connection.take_output();
-    connection
-}
-
-/// Kind, flags, stream and payload of each frame.
-fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u32, Vec<u8>)> {
-    let mut found = Vec::new();
-    while !bytes.is_empty() {
-        let length = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) as usize;
-        let stream = u32::from_be_bytes([bytes[5], bytes[6], bytes[7], bytes[8]]);
-        found.push((bytes[3], bytes[4], stream, bytes[9..9 + length].to_vec()));
-        bytes = &bytes[9 + length..];
-    }
-    found
-}
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
-}
-
-fn expected(stream: u32, data: &[u8]) -> Event {
-    Event::Call { stream, path: b"/s/Method".to_vec(), message: data.to_vec() }
-}
 
 #[test]
 fn a_call_is_answered_however_the_bytes_are_cut() {
@@ -111,7 +33,7 @@ fn settings_and_pings_are_acknowledged() {
     connection.receive(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1]));
     assert_eq!(frames(&connection.take_output()), [(SETTINGS, 1, 0, vec![])]);
     connection.receive(&frame(PING, 1, 0, b"12345678"));
-    assert!(!connection.has_output());
+    assert!(connection.take_output().is_empty());
 }
 
 #[test]
@@ -181,7 +103,7 @@ fn a_reset_is_told_before_and_after_the_answer() {
         connection.receive(&[frame(RST_STREAM, 0, 1, &cancel), frame(RST_STREAM, 0, 3, &cancel)].concat());
     assert_eq!(events, [Event::Reset { stream: 1 }, Event::Reset { stream: 3 }]);
     connection.respond(3, b"too late");
-    assert!(!connection.has_output());
+    assert!(connection.take_output().is_empty());
 }
 
 #[test]
@@ -266,33 +188,6 @@ fn breaches_of_the_protocol_end_the_connection() {
 }
 
 #[test]
-fn a_peer_that_asks_and_never_reads_is_let_go() {
-    let mut connection = opened();
-    let pings = frame(PING, 0, 0, b"12345678").repeat(20_000);
-    connection.receive(&pings);
-    assert!(connection.is_closed());
-}
-
-#[test]
-fn answers_that_nobody_reads_end_in_refusals() {
-    let mut connection = opened();
-    let mut refused = 0;
-    for index in 0..100 {
-        let stream = 2 * index + 1;
-        match &connection.receive(&call(stream, b""))[..] {
-            [] => refused += 1,
-            _ => assert!(connection.respond(stream, &vec![0; LIMIT])),
-        }
-        connection.take_output();
-    }
-    assert_eq!(refused, 100 - 64);
-    // Whoever gives up what it does not read is served again.
-    connection.receive(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
-    connection.receive(&frame(RST_STREAM, 0, 3, &8_u32.to_be_bytes()));
-    assert_eq!(connection.receive(&call(301, b"x")), [expected(301, b"x")]);
-}
-
-#[test]
 fn uploads_keep_the_connections_window_open() {
     let mut connection = opened();
     let mut granted = 16_usize << 20;
@@ -308,47 +203,6 @@ fn uploads_keep_the_connections_window_open() {
         assert!(granted > 4 << 20);
         connection.refuse(2 * index + 1, 13, "");
     }
-}
-
-#[test]
-fn requests_that_never_end_are_refused_by_what_they_hold() {
-    let refusals = |connection: &mut Connection, stream: u32, path: usize, body: &[u8]| {
-        let mut block = [&fields()[..], &[0, 5], b":path", &[127]].concat();
-        let rest = path - 127;
-        block.extend([(rest & 0x7f) as u8 | 0x80, (rest >> 7) as u8]);
-        block.resize(block.len() + path, b'p');
-        connection.receive(&frame(HEADERS, END_HEADERS, stream, &block));
-        for part in body.chunks(16_384) {
-            connection.receive(&frame(DATA, 0, stream, part));
-        }
-        contains(&connection.take_output(), "too many requests are coming in")
-    };
-    let half = &message(&vec![0; LIMIT])[..LIMIT / 2];
-    // Their bodies; and their paths, when there is no body.
-    for (path, body, fit) in [(200, half, 85..95), (10_000, &[][..], 6400..6711)] {
-        let mut connection = opened();
-        let first = (0..10_000).find(|index| refusals(&mut connection, 2 * index + 1, path, body));
-        assert!(fit.contains(&first.unwrap()), "{first:?}");
-        connection.receive(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
-        assert!(!refusals(&mut connection, 30_001, path, body), "there is room again");
-    }
-}
-
-#[test]
-fn the_peer_is_told_how_many_calls_there_may_be() {
-    let mut connection = Connection::new(LIMIT);
-    let settings = frames(&connection.take_output()).swap_remove(0);
-    let told = settings.3.chunks(6).find(|each| each[..2] == [0, 3]).unwrap();
-    assert_eq!(told[2..], (MAX_STREAMS as u32).to_be_bytes());
-    connection.receive(PREFACE);
-    for index in 0..MAX_STREAMS as u32 {
-        assert_eq!(connection.receive(&call(2 * index + 1, b"")).len(), 1);
-    }
-    let refused = [(RST_STREAM, 0, 40_001, 7_u32.to_be_bytes().to_vec())];
-    assert!(connection.receive(&call(40_001, b"")).is_empty());
-    assert_eq!(frames(&connection.take_output()), refused);
-    connection.respond(1, b"");
-    assert_eq!(connection.receive(&call(40_003, b"")).len(), 1);
 }
 
 /// Any bytes: no panic, and a connection error at the latest when the frames make no sense.
