@@ -563,3 +563,31 @@ def test_a_full_memory_group_does_not_cost_the_caller_its_life() -> None:
     finally:
         os.rmdir(group)
     assert (done.returncode, done.stdout) == (0, "the caller lives\n"), done.stderr
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/fs/cgroup/freezer"), reason="no v1 freezer")
+def test_a_child_killed_before_it_has_executed_anything_is_a_failure() -> None:
+    """It bears our name, not kata-init's: its end must not be taken for a workload's."""
+    group = Path(f"/sys/fs/cgroup/freezer/kh-frozen-{os.getpid()}")
+    group.mkdir()
+
+    def kill_in_the_group() -> None:
+        deadline = time.monotonic() + 10
+        while not (pids := (group / "cgroup.procs").read_text().split()) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        for pid in pids:
+            os.kill(int(pid), signal.SIGKILL)
+        (group / "freezer.state").write_text("THAWED")
+
+    directory = os.open(group, os.O_RDONLY)
+    try:
+        (group / "freezer.state").write_text("FROZEN")
+        killer = threading.Thread(target=kill_in_the_group)
+        killer.start()
+        with forced("clone3"), pytest.raises(_core.InitError, match="signal 9"):
+            finish(_core.spawn(plan_of("true"), cgroup_fd=directory))
+        killer.join()
+    finally:
+        os.close(directory)
+        (group / "freezer.state").write_text("THAWED")
+        group.rmdir()

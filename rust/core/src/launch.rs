@@ -2,10 +2,10 @@
 //!
 //! When the socket ends, kata-init has executed the workload, waits at the exec fifo, or is dead without a
 //! word (killed, mostly for memory). The rule that tells them apart: a process that is ending (`PF_EXITING`,
-//! or dead) **and** still bears kata-init's name never ran its workload, which is a failure; anything else
-//! is a success. A workload that ends at once has its own name, kata-init at the fifo is alive. Signals play
+//! or dead) **and** still bears kata-init's name, or has executed nothing since its clone (`PF_FORKNOEXEC`: our
+//! name, not kata-init's), never ran its workload, which is a failure; anything else is a success. A workload that ends at once has its own name, kata-init at the fifo is alive. Signals play
 //! no part in the rule: the workload may die of any. Without /proc, an end that is seen is taken for a success.
-//! Sources: unix(7), proc_pid_stat(5), Linux `include/linux/sched.h` (PF_EXITING).
+//! Sources: unix(7), proc_pid_stat(5), Linux `include/linux/sched.h` (PF_EXITING, PF_FORKNOEXEC).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -19,6 +19,7 @@ use crate::process::{pid_of, stat, Process};
 use crate::sys::{self, ExitStatus};
 
 const PF_EXITING: u64 = 0x4;
+const PF_FORKNOEXEC: u64 = 0x40;
 
 /// How long a process that is ending may take for it.
 const END_GRACE: Duration = Duration::from_secs(10);
@@ -157,7 +158,8 @@ impl State {
             return Ok(None);
         };
         let ending = seen.flags & PF_EXITING != 0 || matches!(seen.state, 'Z' | 'X');
-        if !ending || !image::is_own_name(&seen.comm) {
+        let never_ran = seen.flags & PF_FORKNOEXEC != 0 || image::is_own_name(&seen.comm);
+        if !(ending && never_ran) {
             return Ok(None);
         }
         let how = match self.end_status().named("waitid")? {
